@@ -1,0 +1,92 @@
+# `make help` lists the targets. Nothing here needs root; everything lands in .venv/ and build/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+RANKS ?= 4
+JOBS ?= $(shell nproc)
+PLOT ?= demo_curve.png
+
+ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+BIN := $(ROOT).venv/bin
+export PATH := $(BIN):$(PATH)
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+ENV_STAMP := .venv/.env-ready
+BUILD_STAMP := .venv/.build-ready
+NATIVE := $(shell find native -type f -not -path 'native/tests/*')
+CPP_FILES = $(shell find native \( -name '*.cc' -o -name '*.h' \))
+SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
+HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
+
+.PHONY: help env build demo test test-cpp test-python lint lint-python lint-cpp format bench clean distclean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(ENV_STAMP) ## Make .venv with PyTorch, an MPI launcher and the build, test and lint tools
+
+$(ENV_STAMP): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("smddp needs Python 3.10 or newer; run make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing requirements-dev.txt into .venv"
+	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+build: $(BUILD_STAMP) ## Compile and install smddp into .venv (edits of .py files are live; C++ edits need this again)
+
+# Editable, because an installed copy would be shadowed by the source folder for everyone who works in this directory.
+$(BUILD_STAMP): $(ENV_STAMP) pyproject.toml CMakeLists.txt $(NATIVE)
+	@echo "Compiling smddp"
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: build ## Train a digit classifier on 4 ranks under mpirun and plot the curve
+	@mkdir -p $(dir $(PLOT))
+	$(BIN)/smddprun -np $(RANKS) $(BIN)/python examples/02_torch_ddp_digits.py --plot $(PLOT)
+
+test: test-cpp test-python ## Run the C++ and the Python tests
+
+test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
+	@if $(HAS_DOCTEST); then \
+	  cmake --preset dev >/dev/null && cmake --build --preset dev --target cpp_tests && ctest --preset dev; \
+	else \
+	  echo "C++ tests left out: doctest/doctest.h is not installed (apt-get install doctest-dev)"; \
+	fi
+
+test-python: build ## Run the Python tests (those marked perf or system have to be asked for: pytest -m system)
+	$(BIN)/python -m pytest
+
+lint: lint-python lint-cpp ## Run every static check
+
+lint-python: $(ENV_STAMP) ## ruff, mypy, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_FILES); \
+	else echo "shellcheck left out: not installed (apt-get install shellcheck)"; fi
+
+lint-cpp: $(ENV_STAMP) ## clang-format, clang-tidy, self-contained headers
+	$(BIN)/clang-format --dry-run -Werror $(CPP_FILES)
+	@cmake --preset dev >/dev/null
+	cmake --build --preset dev --target check_headers
+	$(BIN)/run-clang-tidy.py -quiet -j $(JOBS) -p build/dev '$(ROOT)native/src/.*\.cc$$'
+
+format: $(ENV_STAMP) ## Rewrite the sources the way `make lint` wants them
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_FILES)
+
+bench: build ## Compare all_reduce on gloo and smddp, through torch.distributed
+	$(BIN)/python tests/perf/allreduce.py
+
+clean: ## Remove what was compiled
+	rm -rf build $(BUILD_STAMP)
+
+distclean: clean ## Remove .venv as well
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

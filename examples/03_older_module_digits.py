@@ -1,0 +1,76 @@
+"""Train a digit classifier as scripts for the older smdistributed.dataparallel.torch module do it.
+
+Run it alone, or on several ranks:
+
+    python examples/03_older_module_digits.py
+    smddprun -np 4 python examples/03_older_module_digits.py --plot curve.png
+    torchrun --nproc-per-node 4 examples/03_older_module_digits.py
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, DistributedSampler, Subset
+from tqdm import tqdm
+
+import smddp.torch
+import smdistributed.dataparallel.torch.distributed as dist
+from smdistributed.dataparallel.torch.parallel.distributed import DistributedDataParallel as DDP
+
+from digits import Curve, DigitNet, count_right, digits_datasets, parse_options, report
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    torch.set_num_threads(1)  # the ranks share the cores
+    torch.manual_seed(options.seed)
+
+    dist.init_process_group()
+    rank, world = dist.get_rank(), dist.get_world_size()
+
+    train_set, test_set = digits_datasets(options.seed)
+    sampler = DistributedSampler(train_set, num_replicas=world, rank=rank, seed=options.seed)
+    train_loader = DataLoader(train_set, batch_size=options.batch // world, sampler=sampler)
+    test_loader = DataLoader(Subset(test_set, range(rank, len(test_set), world)), batch_size=100)
+
+    model = DDP(DigitNet())
+    optimizer = torch.optim.AdamW(model.parameters())
+    steps = options.epochs * len(train_loader)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=steps)
+    loss_function = nn.CrossEntropyLoss()
+
+    curve = Curve()
+    progress = tqdm(total=steps, unit="step", mininterval=0.5, disable=rank != 0)
+    started = time.perf_counter()
+    for epoch in range(options.epochs):
+        sampler.set_epoch(epoch)
+        epoch_loss = torch.zeros(())
+        for images, labels in train_loader:
+            optimizer.zero_grad()
+            loss = loss_function(model(images), labels)
+            loss.backward()  # gradients are averaged over the ranks while backward still runs
+            optimizer.step()
+            schedule.step()
+            epoch_loss += loss.detach()
+            progress.update()
+        dist.all_reduce(epoch_loss)
+        right = count_right(model.module, test_loader)  # each rank tests its part of the scans
+        dist.all_reduce(right)
+        curve.add(loss=epoch_loss.item() / (len(train_loader) * world), accuracy=(right[0] / right[1]).item())
+        progress.set_postfix(loss=f"{curve.loss[-1]:.4f}", accuracy=f"{curve.accuracy[-1]:.4f}", refresh=False)
+    seconds = time.perf_counter() - started
+    progress.close()
+
+    where = f"{world} {'rank' if world == 1 else 'ranks'}, {smddp.torch.transport_name()}"
+    dist.destroy_process_group()
+
+    if rank == 0:
+        scans = options.epochs * len(sampler) * world
+        report(curve, options.plot, scans=scans, seconds=seconds, where=where)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <array>
+#include <optional>
+#include <string>
+
+#include <torch/extension.h>
+
+#include "smddp/status.h"
+#include "smddp/types.h"
+
+namespace smddp::torch_adapter {
+
+namespace py = pybind11;
+
+/// The failure as a C++ exception that Python sees as the class of `smddp.torch.errors` belonging
+/// to its code: an SMDDPError and a torch.distributed.DistBackendError at once. May be called
+/// without the interpreter's lock.
+inline std::exception_ptr to_exception(const Status& status) {
+  const py::gil_scoped_acquire lock;
+  try {
+    const py::object error =
+        py::module_::import("smddp.torch.errors")
+            .attr("error_of_status")(static_cast<int>(status.code()), status.message());
+    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
+    throw py::error_already_set();
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+inline void throw_if_error(const Status& status) {
+  if (!status.ok()) std::rethrow_exception(to_exception(status));
+}
+
+/// "rank 3 (host): ", set when this process makes its first group; messages about wrong arguments
+/// begin with it.
+inline const std::string& process_prefix(std::optional<Rank> rank = std::nullopt) {
+  static std::string prefix;
+  if (rank && prefix.empty()) {
+    std::array<char, 256> host{};
+    ::gethostname(host.data(), host.size() - 1);
+    prefix = "rank " + std::to_string(*rank) + " (" + host.data() + "): ";
+  }
+  return prefix;
+}
+
+/// `condition` holds for every legal argument; `problem` says what the caller must change.
+inline void check(bool condition, const std::string& problem) {
+  if (!condition) throw_if_error(Status{StatusCode::kInvalidArgument, process_prefix() + problem});
+}
+
+}  // namespace smddp::torch_adapter

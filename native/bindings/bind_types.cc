@@ -1,0 +1,49 @@
+#include <pybind11/chrono.h>
+
+#include "smddp/config.h"
+#include "smddp/types.h"
+
+#include "bind.h"
+
+namespace smddp {
+
+namespace py = pybind11;
+
+namespace {
+
+template <typename Enum>
+void bind_enum(py::module_& module, const char* name, int count) {
+  py::enum_<Enum> binding{module, name};
+  for (int i = 0; i < count; ++i) {
+    const auto value = static_cast<Enum>(i);
+    std::string label{name_of(value)};
+    // `and` and `or` are keywords in Python.
+    if (label == "and" || label == "or" || label == "xor") label.insert(0, "bitwise_");
+    binding.value(label.c_str(), value);
+  }
+}
+
+}  // namespace
+
+void bind_types(py::module_& module) {
+  bind_enum<DType>(module, "DType", kDTypeCount);
+  bind_enum<ReduceOp>(module, "ReduceOp", kReduceOpCount);
+  bind_enum<Collective>(module, "Collective", 7);
+  module.def("size_of", &size_of, py::arg("dtype"));
+  module.def("is_defined", &is_defined, py::arg("op"), py::arg("dtype"));
+
+  py::class_<Config>(module, "Config")
+      .def(py::init<>())
+      .def_readwrite("transport", &Config::transport)
+      .def_readwrite("host_id", &Config::host_id)
+      .def_readwrite("job_secret", &Config::job_secret)
+      .def_readwrite("listen_address", &Config::listen_address)
+      .def_readwrite("timeout", &Config::timeout)
+      .def_readwrite("slow_warning", &Config::slow_warning)
+      .def_readwrite("leave_grace", &Config::leave_grace)
+      .def_readwrite("chunk_bytes", &Config::chunk_bytes)
+      .def_readwrite("log_level", &Config::log_level)
+      .def_readwrite("log_file", &Config::log_file);
+}
+
+}  // namespace smddp

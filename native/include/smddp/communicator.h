@@ -1,0 +1,63 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "smddp/config.h"
+#include "smddp/export.h"
+#include "smddp/request.h"
+#include "smddp/store.h"
+#include "smddp/work.h"
+
+namespace smddp {
+
+class CommunicatorImpl;
+class RuntimeImpl;
+
+struct CommunicatorOptions {
+  Rank rank = 0;
+  int world = 1;
+  std::string name =
+      "world";  ///< equal on all members and unique among groups that share the store
+  std::shared_ptr<Store> store;  ///< null is legal for a world of one
+  /// What messages call the members (their numbers in the whole job); empty: their numbers here.
+  std::vector<Rank> labels;
+};
+
+/// A group of ranks that run collectives together, in the same order on all of them.
+///
+/// Members meet at the first operation. Thread-safe. After a failure it is terminal: every pending
+/// and later operation ends with that failure. Destruction leaves in order (see `leave`).
+class SMDDP_API Communicator {
+ public:
+  Communicator(std::shared_ptr<RuntimeImpl> runtime, std::shared_ptr<CommunicatorImpl> impl);
+  ~Communicator();
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  Rank rank() const;
+  int world() const;
+  const std::string& name() const;
+
+  /// Meets the other members now instead of at the first operation; waits for them.
+  Status connect();
+  /// Starts an operation. Wrong arguments end it at once, before other ranks are involved.
+  Work submit(Request request);
+  /// Finishes what was submitted (at most `grace`), tells the others that this rank is leaving, and
+  /// closes. Operations that others submitted and this rank did not fail there, naming this rank.
+  /// Idempotent.
+  void leave(std::chrono::milliseconds grace);
+
+  /// "shm", "tcp", "shm+tcp", "inproc", or "none" for a world of one; "unconnected" before the
+  /// members met.
+  std::string transport() const;
+  int hosts() const;  ///< 0 before the members met
+
+ private:
+  std::shared_ptr<RuntimeImpl> runtime_;  ///< outlives impl_
+  std::shared_ptr<CommunicatorImpl> impl_;
+};
+
+}  // namespace smddp

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+namespace smddp {
+
+/// Everything the engine can be told, read once by the caller (`smddp.config` holds the table of
+/// the environment variables behind it, with ranges and help).
+struct Config {
+  std::string transport =
+      "auto";              ///< auto: shared memory inside a host, tcp between hosts; tcp; inproc
+  std::string host_id;     ///< overrides the detected host identity
+  std::string job_secret;  ///< empty: random, exchanged through the store
+  std::string listen_address;                      ///< IPv4 address for tcp; empty: all interfaces
+  std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none
+  std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
+  std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order
+  std::size_t chunk_bytes = 256 * 1024;            ///< shared-memory staging per rank and half
+  std::string log_level = "WARN";                  ///< NONE, VERSION, WARN, INFO, TRACE
+  std::string log_file;                            ///< pattern with %h and %p; empty: stderr
+};
+
+}  // namespace smddp

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "smddp/status.h"
+#include "smddp/types.h"
+
+namespace smddp {
+
+/// One collective operation. Counts are elements; buffers are contiguous host memory, borrowed
+/// until completion.
+///
+///   all_reduce      in, out: count
+///   broadcast       out: count (root's `in` may be null: then out is sent); others' in is ignored
+///   reduce          in: count; out: count on root, may be null elsewhere
+///   all_gather      in: counts[rank]; out: sum of counts, in rank order
+///   reduce_scatter  in: sum of counts, in rank order; out: counts[rank]
+///   all_to_all      in: send_counts one after the other; out: counts one after the other
+///   barrier         nothing
+///
+/// Empty `counts` (`send_counts`) mean `count` for every rank. in == out is legal for all_reduce,
+/// reduce and broadcast; all_gather and reduce_scatter may use the caller's own part of the larger
+/// buffer.
+struct Request {
+  Collective collective = Collective::kBarrier;
+  DType dtype = DType::kUint8;
+  ReduceOp op = ReduceOp::kSum;
+  Rank root = 0;
+  const void* in = nullptr;
+  void* out = nullptr;
+  std::size_t count = 0;
+  std::vector<std::size_t> counts;
+  std::vector<std::size_t> send_counts;
+  std::chrono::milliseconds timeout{0};  ///< 0: the communicator's
+  bool synchronous = false;          ///< the caller waits at once: run in its thread when possible
+  std::shared_ptr<void> keep_alive;  ///< dropped after completion, never on the engine thread
+  /// Called exactly once when the operation is over: on the completion thread, or in the caller's
+  /// thread before `submit` returns.
+  std::function<void(const Status&)> on_complete;
+  std::string call_site;  ///< shown in errors in debug mode
+};
+
+}  // namespace smddp

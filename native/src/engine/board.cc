@@ -1,0 +1,88 @@
+#include "engine/board.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace smddp {
+
+std::size_t Board::bytes_needed(int world, int local_size) {
+  return sizeof(FaultAuthor) + static_cast<std::size_t>(world) * sizeof(RankEntry) +
+         static_cast<std::size_t>(local_size) * (sizeof(SleepFlag) + sizeof(FaultText));
+}
+
+Board::Board(std::span<std::byte> memory, int world, int local_size, int self)
+    : self_(self),
+      fault_(reinterpret_cast<FaultAuthor*>(memory.data())),
+      ranks_(reinterpret_cast<RankEntry*>(fault_ + 1)),
+      sleepers_(reinterpret_cast<SleepFlag*>(ranks_ + world)),
+      texts_(reinterpret_cast<FaultText*>(sleepers_ + local_size)) {}
+
+// The signature is for reports only: a reader that meets a half-written one shows a wrong text,
+// nothing more.
+void Board::set_started(Rank rank, const Signature& signature) noexcept {
+  RankEntry& mine = entry(rank);
+  if (mine.started.load(std::memory_order_relaxed) > signature.sequence) return;
+  const auto words = std::bit_cast<std::array<std::uint64_t, 4>>(signature);
+  for (std::size_t i = 0; i < words.size(); ++i)
+    mine.signature[i].store(words[i], std::memory_order_relaxed);
+  mine.started.store(signature.sequence + 1, std::memory_order_release);
+}
+
+std::uint64_t Board::started(Rank rank) const noexcept {
+  return entry(rank).started.load(std::memory_order_acquire);
+}
+
+std::optional<Signature> Board::last_signature(Rank rank) const noexcept {
+  if (started(rank) == 0) return std::nullopt;
+  std::array<std::uint64_t, 4> words;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    words[i] = entry(rank).signature[i].load(std::memory_order_relaxed);
+  }
+  return std::bit_cast<Signature>(words);
+}
+
+void Board::set_left(Rank rank, std::uint64_t operations) noexcept {
+  entry(rank).left.store(operations + 1, std::memory_order_release);
+}
+
+std::optional<std::uint64_t> Board::left_after(Rank rank) const noexcept {
+  const std::uint64_t left = entry(rank).left.load(std::memory_order_acquire);
+  return left == 0 ? std::nullopt : std::optional<std::uint64_t>{left - 1};
+}
+
+void Board::record_fault(const Fault& fault) noexcept {
+  if (has_fault()) return;
+  const std::string& text = fault.status.message();
+  FaultText& mine = texts_[self_];
+  mine.sequence = fault.sequence;
+  mine.code = static_cast<std::uint32_t>(fault.status.code());
+  mine.length = static_cast<std::uint32_t>(std::min(text.size(), mine.text.size()));
+  std::memcpy(mine.text.data(), text.data(), mine.length);
+  std::uint32_t nobody = 0;
+  fault_->author.compare_exchange_strong(nobody, static_cast<std::uint32_t>(self_) + 1,
+                                         std::memory_order_seq_cst);
+}
+
+bool Board::has_fault() const noexcept {
+  return fault_->author.load(std::memory_order_acquire) != 0;
+}
+
+Fault Board::fault() const {
+  const std::uint32_t author = fault_->author.load(std::memory_order_acquire);
+  if (author == 0) return Fault{};
+  const FaultText& text = texts_[author - 1];
+  return Fault{
+      Status{static_cast<StatusCode>(text.code), std::string{text.text.data(), text.length}},
+      text.sequence};
+}
+
+void Board::set_asleep(int local_rank, bool asleep) noexcept {
+  sleepers_[local_rank].asleep.store(asleep ? 1 : 0, std::memory_order_seq_cst);
+}
+
+bool Board::is_asleep(int local_rank) const noexcept {
+  return sleepers_[local_rank].asleep.load(std::memory_order_seq_cst) != 0;
+}
+
+}  // namespace smddp

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "smddp/status.h"
+#include "smddp/types.h"
+
+#include "base/signature.h"
+
+namespace smddp {
+
+/// Why a group has failed, and in which operation of the rank that found it.
+struct Fault {
+  Status status;
+  std::uint64_t sequence = 0;
+};
+
+/// What the ranks of one host know about the whole group, in the shared segment: who has started
+/// which operation, who has left, the first failure, and whose engine thread sleeps. Local ranks
+/// write their own entries; what is learned about ranks of other hosts is written by whoever hears
+/// it. Zeroed memory is the initial state.
+class Board {
+ public:
+  static std::size_t bytes_needed(int world, int local_size);
+  /// `memory` is 64-byte aligned and at least `bytes_needed` long; `self` is the local rank that
+  /// uses this view.
+  Board(std::span<std::byte> memory, int world, int local_size, int self);
+
+  /// Rank `rank` starts the operation. An entry never goes back.
+  void set_started(Rank rank, const Signature& signature) noexcept;
+  /// Number of operations that the rank has started.
+  std::uint64_t started(Rank rank) const noexcept;
+  std::optional<Signature> last_signature(Rank rank) const noexcept;
+
+  /// The rank will take part in its first `operations` operations and no more.
+  void set_left(Rank rank, std::uint64_t operations) noexcept;
+  std::optional<std::uint64_t> left_after(Rank rank) const noexcept;
+
+  /// Makes this the group's failure unless there is one already; afterwards `fault` is the one that
+  /// stands.
+  void record_fault(const Fault& fault) noexcept;
+  bool has_fault() const noexcept;
+  /// The recorded failure; its status is ok when there is none.
+  Fault fault() const;
+
+  void set_asleep(int local_rank, bool asleep) noexcept;
+  bool is_asleep(int local_rank) const noexcept;
+
+ private:
+  struct alignas(64) RankEntry {
+    std::atomic<std::uint64_t> started;
+    std::atomic<std::uint64_t> left;  ///< 0: still here; else operations + 1
+    std::array<std::atomic<std::uint64_t>, 4> signature;
+  };
+  struct alignas(64) SleepFlag {
+    std::atomic<std::uint32_t> asleep;
+  };
+  /// Whose text is the fault record: 0 none, else local rank + 1. Each rank writes its own text
+  /// first and then claims this word, so there is no moment at which a fault stands without its
+  /// text, and a writer killed half-way leaves nothing behind.
+  struct alignas(64) FaultAuthor {
+    std::atomic<std::uint32_t> author;
+  };
+  struct alignas(64) FaultText {
+    std::uint64_t sequence;
+    std::uint32_t code;
+    std::uint32_t length;
+    std::array<char, 2032> text;
+  };
+
+  RankEntry& entry(Rank rank) const { return ranks_[static_cast<std::size_t>(rank)]; }
+
+  int self_;
+  FaultAuthor* fault_;
+  RankEntry* ranks_;
+  SleepFlag* sleepers_;
+  FaultText* texts_;
+};
+
+}  // namespace smddp

@@ -1,0 +1,39 @@
+#include "smddp/communicator.h"
+
+#include <utility>
+
+#include "engine/communicator_impl.h"
+#include "engine/runtime_impl.h"
+
+namespace smddp {
+
+Communicator::Communicator(std::shared_ptr<RuntimeImpl> runtime,
+                           std::shared_ptr<CommunicatorImpl> impl)
+    : runtime_(std::move(runtime)), impl_(std::move(impl)) {}
+
+Communicator::~Communicator() { impl_->leave(impl_->config().leave_grace); }
+
+Rank Communicator::rank() const { return impl_->options().rank; }
+int Communicator::world() const { return impl_->options().world; }
+const std::string& Communicator::name() const { return impl_->options().name; }
+Status Communicator::connect() { return impl_->connect(); }
+Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
+void Communicator::leave(std::chrono::milliseconds grace) { impl_->leave(grace); }
+std::string Communicator::transport() const { return impl_->transport(); }
+int Communicator::hosts() const { return impl_->hosts(); }
+
+// ---- Work ----
+
+bool Work::is_completed() const { return state_ == nullptr || state_->is_done(); }
+
+Status Work::status() const {
+  if (state_ == nullptr) return done_;
+  return state_->is_done() ? state_->outcome() : Status::again();
+}
+
+Status Work::wait(Deadline deadline) const {
+  if (state_ == nullptr) return done_;
+  return state_->wait(deadline) ? state_->outcome() : Status::again();
+}
+
+}  // namespace smddp

@@ -1,0 +1,398 @@
+#include "engine/communicator_impl.h"
+
+#include <thread>
+#include <utility>
+
+#include "base/fork_guard.h"
+#include "base/log.h"
+#include "base/pause.h"
+#include "base/rank_label.h"
+#include "engine/connector.h"
+#include "engine/request_check.h"
+#include "engine/runtime_impl.h"
+
+namespace smddp {
+namespace {
+
+// A caller drives its own operation this long before it leaves it to the engine thread and sleeps.
+constexpr std::uint32_t kInlineSpins = 200;
+constexpr std::uint32_t kInlineYields = 400;
+constexpr std::uint32_t kTurnsPerLook = 64;
+// After a failure, this long is spent on telling the ranks of other hosts.
+constexpr std::chrono::seconds kFaultFlush{1};
+
+Work finish_at_once(Request& request, Status outcome) {
+  if (request.on_complete) request.on_complete(outcome);
+  return Work{std::move(outcome)};
+}
+
+}  // namespace
+
+CommunicatorImpl::CommunicatorImpl(RuntimeImpl& runtime, CommunicatorOptions options,
+                                   const Config& config)
+    : runtime_(runtime), options_(std::move(options)), config_(config) {
+  if (options_.world == 1) {
+    adopt(make_lonely_group(runtime_));
+    phase_ = Phase::kReady;
+  }
+}
+
+CommunicatorImpl::~CommunicatorImpl() = default;
+
+std::string CommunicatorImpl::prefix() const {
+  return "rank " + std::to_string(label_of(options_.labels, options_.rank)) + " (" +
+         runtime_.host_name() + "): ";
+}
+
+// ---- any thread ----
+
+Status CommunicatorImpl::refusal() const {
+  if (in_forked_child()) {
+    return Status{
+        StatusCode::kState,
+        prefix() +
+            "this process was forked from the one that initialised smddp, and cannot use its "
+            "communicators; start it with the \"spawn\" method"};
+  }
+  if (failed_.load(std::memory_order_acquire)) return failure_;
+  if (leaving_.load()) {
+    return Status{StatusCode::kState,
+                  prefix() + "this rank has left the group \"" + options_.name + "\""};
+  }
+  return Status{};
+}
+
+Work CommunicatorImpl::submit(Request request) {
+  if (Status refused = refusal(); !refused.ok()) return finish_at_once(request, std::move(refused));
+  if (Status wrong = check_request(request, options_.rank, options_.world); !wrong.ok()) {
+    return finish_at_once(request, Status{wrong.code(), prefix() + wrong.message()});
+  }
+  complete_request(request, options_.rank, options_.world);
+  const auto timeout = request.timeout.count() > 0 ? request.timeout : config_.timeout;
+  const Deadline deadline = Deadline::after(timeout);
+  submitted_.fetch_add(1);
+  ensure_connecting(deadline);
+  if (request.synchronous) {
+    if (auto work = try_inline(request, deadline)) return *std::move(work);
+  }
+  return enqueue(std::move(request), deadline);
+}
+
+Work CommunicatorImpl::enqueue(Request request, Deadline deadline) {
+  auto work = std::make_shared<WorkState>(std::move(request), deadline);
+  work->self = work;
+  pending_.fetch_add(1, std::memory_order_seq_cst);
+  queue_.push(work.get());
+  runtime_.progress().wake();
+  return Work{std::move(work)};
+}
+
+// The caller becomes the baton's holder and drives its operation, because a hop to another thread
+// costs more than a small operation. It does so only when nothing is queued or running, which keeps
+// the order of operations.
+std::optional<Work> CommunicatorImpl::try_inline(Request& request, Deadline deadline) {
+  if (phase_.load(std::memory_order_acquire) != Phase::kReady) return std::nullopt;
+  if (pending_.load(std::memory_order_seq_cst) != 0 || !baton_.try_take()) return std::nullopt;
+  if (pending_.load(std::memory_order_seq_cst) != 0) {
+    drop_baton();
+    return std::nullopt;
+  }
+  pending_.fetch_add(1, std::memory_order_seq_cst);
+  inline_request_ = std::move(request);
+  start(inline_request_, deadline);
+  drive_inline();
+  if (running_) return hand_over(deadline);
+  Request done = std::move(inline_request_);
+  Status outcome = std::move(inline_outcome_);
+  drop_baton();
+  return finish_at_once(done, std::move(outcome));
+}
+
+void CommunicatorImpl::ensure_connecting(Deadline deadline) {
+  Phase expected = Phase::kNew;
+  if (phase_.load(std::memory_order_acquire) != Phase::kNew) return;
+  if (!phase_.compare_exchange_strong(expected, Phase::kConnecting)) return;
+  // A thread of its own, because meeting blocks: on the engine thread two groups that their members
+  // use first in different orders would wait for each other.
+  std::thread{[self = shared_from_this(), runtime = runtime_.shared_from_this(), deadline] {
+    self->run_connector(deadline);
+  }}.detach();
+}
+
+void CommunicatorImpl::run_connector(Deadline deadline) {
+  Result<std::unique_ptr<Group>> group = connect_group(runtime_, options_, config_, deadline);
+  while (!baton_.try_take()) {
+    if (closed_.load()) return;  // too late: this rank has left
+    ::sched_yield();
+  }
+  if (!group.ok()) {
+    fail(group.status());
+  } else {
+    adopt(std::move(group).value());
+    phase_.store(Phase::kReady, std::memory_order_seq_cst);
+  }
+  drop_baton();
+}
+
+Status CommunicatorImpl::connect() {
+  Work met = submit(Request{.collective = Collective::kBarrier, .synchronous = true});
+  Status outcome = Status::again();
+  while (outcome.is_again()) outcome = met.wait(Deadline::never());
+  return outcome;
+}
+
+std::string CommunicatorImpl::transport() const {
+  return phase_.load() == Phase::kReady && !leaving_.load() ? group_->transport_name
+                                                            : "unconnected";
+}
+
+int CommunicatorImpl::hosts() const {
+  return phase_.load() == Phase::kReady && !leaving_.load() ? group_->placement.hosts() : 0;
+}
+
+void CommunicatorImpl::leave(std::chrono::milliseconds grace) {
+  if (leaving_.exchange(true) || in_forked_child()) return;
+  const Deadline deadline = Deadline::after(grace);
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::microseconds{100}); };
+  // What was submitted before the members met still runs once they have.
+  while (phase_.load() == Phase::kConnecting && is_busy() && !failed_.load() && !deadline.passed())
+    pause();
+  if (phase_.load() == Phase::kReady) {
+    take_baton();
+    say_goodbye();
+    drop_baton();
+  }
+  while (is_busy() && !deadline.passed()) pause();
+  runtime_.progress().remove(*this);
+  take_baton();
+  closed_.store(true);
+  if (is_busy() && !failed_.load()) {
+    fail(Status{StatusCode::kAborted,
+                "the group \"" + options_.name + "\" was left while the operation was pending"});
+  }
+  step();  // ends what was queued after a failure
+  close_group(Deadline::after(grace));
+  // Callbacks may need an interpreter that is about to end.
+  runtime_.completions().drain(Deadline::after(grace));
+  // The baton is never dropped: nobody may touch the group any more.
+}
+
+// ---- engine thread: it looks again by itself, so it does not wake anybody when it drops the baton
+// ----
+
+bool CommunicatorImpl::drive() {
+  if (!is_busy() || !baton_.try_take()) return false;
+  const bool moved = step();
+  baton_.drop();
+  return moved;
+}
+
+void CommunicatorImpl::look_around() {
+  if (!is_busy() || !baton_.try_take()) return;
+  inspect();
+  baton_.drop();
+}
+
+Deadline CommunicatorImpl::next_look() {
+  if (!is_busy() || !baton_.try_take()) return Deadline::never();
+  const Deadline at = running_ ? watch_->next_look() : Deadline::never();
+  baton_.drop();
+  return at;
+}
+
+void CommunicatorImpl::set_asleep(bool asleep) noexcept {
+  if (phase_.load(std::memory_order_acquire) != Phase::kReady) return;
+  group_->board->set_asleep(group_->local_self(), asleep);
+}
+
+// ---- baton ----
+
+void CommunicatorImpl::take_baton() {
+  while (!baton_.try_take()) ::sched_yield();
+}
+
+// Whoever else drops the baton with work left wakes the engine thread.
+void CommunicatorImpl::drop_baton() {
+  baton_.drop();
+  if (is_busy()) runtime_.progress().wake();
+}
+
+void CommunicatorImpl::adopt(std::unique_ptr<Group> group) {
+  group_ = std::move(group);
+  watch_ = std::make_unique<Watch>(*group_, config_);
+  execution_ = std::make_unique<Execution>(group_->provider.get(), group_->transport.get());
+  if (group_->transport != nullptr) {
+    if (Status status = group_->transport->watch(runtime_.progress().poller()); !status.ok())
+      fail(status);
+  }
+}
+
+void CommunicatorImpl::drive_inline() {
+  Backoff backoff{kInlineSpins, kInlineYields};
+  std::uint32_t idle_turns = 0;
+  while (running_ && !backoff.exhausted()) {
+    if (advance()) {
+      backoff.reset();
+      continue;
+    }
+    backoff.step();
+    if (++idle_turns % kTurnsPerLook == 0) inspect();
+  }
+}
+
+Work CommunicatorImpl::hand_over(Deadline deadline) {
+  current_ = std::make_shared<WorkState>(std::move(inline_request_), deadline);
+  execution_->rebind(current_->request);
+  Work work{current_};
+  drop_baton();
+  return work;
+}
+
+bool CommunicatorImpl::step() {
+  bool moved = false;
+  if (phase_.load(std::memory_order_acquire) == Phase::kReady || failed_.load()) {
+    if (!running_) moved = start_next();
+    if (running_) moved |= advance();
+  }
+  if (telling_until_ && go_on_telling()) moved = true;
+  return moved;
+}
+
+bool CommunicatorImpl::start_next() {
+  WorkState* next = queue_.try_pop();
+  if (next == nullptr) return false;
+  std::shared_ptr<WorkState> work = std::move(next->self);
+  if (failed_.load()) {
+    pending_.fetch_sub(1);
+    deliver(std::move(work), failure_);
+    return true;
+  }
+  current_ = std::move(work);
+  start(current_->request, current_->deadline);
+  return true;
+}
+
+void CommunicatorImpl::start(const Request& request, Deadline deadline) {
+  running_ = true;
+  const Signature signature = to_signature(request, sequence_++);
+  watch_->begin(signature, deadline);
+  execution_->start(plans_.get(to_spec(request), group_->placement, options_.rank), request,
+                    signature);
+  if (group_->board->has_fault()) inspect();
+}
+
+bool CommunicatorImpl::advance() {
+  Result<bool> started = execution_->advance();
+  if (!started.ok()) {
+    fail(started.status());
+    return true;
+  }
+  bool moved = started.value();
+  if (group_->provider != nullptr) moved |= group_->provider->progress(*this);
+  if (running_ && group_->transport != nullptr) moved |= group_->transport->progress(*this);
+  if (running_ && execution_->is_over()) finish_current(Status{});
+  return moved;
+}
+
+void CommunicatorImpl::finish_current(Status outcome) {
+  running_ = false;
+  pending_.fetch_sub(1);
+  if (current_ != nullptr) {
+    deliver(std::move(current_), outcome);
+  } else {
+    inline_outcome_ = std::move(outcome);
+  }
+}
+
+void CommunicatorImpl::deliver(std::shared_ptr<WorkState> work, const Status& outcome) {
+  work->finish(outcome);
+  // The last reference to a user's buffers must not be dropped here.
+  if (work->request.on_complete || work->request.keep_alive)
+    runtime_.completions().hand_over(std::move(work));
+}
+
+void CommunicatorImpl::inspect() {
+  if (!running_) return;
+  if (Status fault = watch_->inspect(*execution_); !fault.ok()) fail(fault);
+}
+
+void CommunicatorImpl::fail(const Status& found) {
+  if (failed_.load()) return;
+  Status recorded = found;
+  if (group_ != nullptr) {
+    watch_->report(found.code(), found.message());
+    const Fault fault = group_->board->fault();
+    recorded = fault.status;
+    if (group_->provider != nullptr) group_->provider->abandon();
+    if (group_->transport != nullptr) tell_others(fault);
+  }
+  failure_ = Status{recorded.code(), prefix() + recorded.message()};
+  failed_.store(true, std::memory_order_release);
+  log_line(LogLevel::kInfo, failure_.message());
+  if (running_) finish_current(failure_);
+}
+
+void CommunicatorImpl::tell_others(const Fault& fault) {
+  group_->transport->abandon();
+  watch_->broadcast(Notice{.kind = Notice::Kind::kFault,
+                           .operations = fault.sequence,
+                           .code = fault.status.code(),
+                           .text = fault.status.message()});
+  telling_until_ = Deadline::after(kFaultFlush);
+  pending_.fetch_add(1);
+}
+
+bool CommunicatorImpl::go_on_telling() {
+  const bool moved = group_->transport->progress(*this);
+  if (group_->transport->flushed() || telling_until_->passed()) {
+    telling_until_.reset();
+    pending_.fetch_sub(1);
+  }
+  return moved;
+}
+
+void CommunicatorImpl::say_goodbye() {
+  group_->board->set_left(options_.rank, submitted_.load());
+  group_->bell->ring();
+  watch_->broadcast(Notice{.kind = Notice::Kind::kLeft, .operations = submitted_.load()});
+}
+
+void CommunicatorImpl::close_group(Deadline deadline) {
+  if (group_ == nullptr) return;
+  if (Transport* transport = group_->transport.get()) {
+    while (!transport->flushed() && !deadline.passed()) {
+      if (!transport->progress(*this)) std::this_thread::sleep_for(std::chrono::microseconds{100});
+    }
+    transport->unwatch(runtime_.progress().poller());
+  }
+  execution_.reset();
+  watch_.reset();
+  group_.reset();
+}
+
+void CommunicatorImpl::complete(Token token, Status status) {
+  if (!running_) return;
+  if (status.ok()) {
+    execution_->complete(token);
+  } else {
+    fail(status);
+  }
+}
+
+void CommunicatorImpl::mismatch(Rank peer, const Envelope& theirs) {
+  if (!running_) return;
+  watch_->on_mismatch(peer, theirs);
+  inspect();
+}
+
+void CommunicatorImpl::notice(Rank peer, std::span<const std::byte> bytes) {
+  watch_->on_notice(peer, bytes);
+  if (group_->board->has_fault()) inspect();
+}
+
+void CommunicatorImpl::peer_closed(Rank peer, const Status& why) {
+  watch_->on_closed(peer, why);
+  inspect();
+}
+
+}  // namespace smddp

@@ -1,0 +1,222 @@
+#include "engine/connector.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/auth.h"
+#include "base/host_id.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include "bootstrap/exchange.h"
+#include "bootstrap/prefix_store.h"
+#include "engine/host_link.h"
+#include "engine/runtime_impl.h"
+#include "provider/shm/shm_provider.h"
+#include "transport/registry.h"
+
+namespace smddp {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+/// How ranks reach each other, from SMDDP_TRANSPORT.
+struct Links {
+  bool shared_memory = true;  ///< inside a host; otherwise every rank counts as a host of its own
+  bool between_hosts = true;  ///< whether there may be several hosts
+  std::string transport = "tcp";  ///< between hosts
+};
+
+Result<Links> parse_links(const std::string& name) {
+  if (name == "auto" || name == "shm+tcp") return Links{};
+  if (name == "shm") return Links{.between_hosts = false};
+  if (name == "shm+inproc") return Links{.transport = "inproc"};
+  const auto known = transport_names();
+  if (std::find(known.begin(), known.end(), name) != known.end())
+    return Links{.shared_memory = false, .transport = name};
+  return Status{StatusCode::kConfig,
+                "SMDDP_TRANSPORT=" + name + " is none of auto, shm, tcp, inproc"};
+}
+
+class Connector {
+ public:
+  Connector(RuntimeImpl& runtime, const CommunicatorOptions& options, const Config& config,
+            Deadline deadline)
+      : runtime_(runtime), options_(options), config_(config), deadline_(deadline) {}
+
+  Result<std::unique_ptr<Group>> run();
+
+ private:
+  Status introduce();
+  Status open_transport();
+  Status exchange_addresses();
+  Status link_local_ranks();
+  Status connect_transport();
+  Result<Roster> meet(const std::string& round, const RankInfo& mine, const std::string& secret);
+  Placement place() const;
+
+  RuntimeImpl& runtime_;
+  const CommunicatorOptions& options_;
+  const Config& config_;
+  const Deadline deadline_;
+
+  Links links_;
+  UniqueFd listener_;
+  RankInfo mine_;
+  std::string secret_;
+  std::unique_ptr<Group> group_ = std::make_unique<Group>();
+};
+
+Result<std::unique_ptr<Group>> Connector::run() {
+  Result<Links> links = parse_links(config_.transport);
+  if (!links.ok()) return links.status();
+  links_ = links.value();
+  group_->self = options_.rank;
+  group_->labels = options_.labels;
+  SMDDP_RETURN_IF_ERROR(introduce());
+  const bool several_hosts = group_->placement.hosts() > 1;
+  if (several_hosts) {
+    if (!links_.between_hosts)
+      return Status{StatusCode::kConfig, "SMDDP_TRANSPORT=shm, but the ranks are on several hosts"};
+    SMDDP_RETURN_IF_ERROR(exchange_addresses());
+  }
+  // After its last use of the store a rank 0 that leaves early harms nobody.
+  SMDDP_RETURN_IF_ERROR(link_local_ranks());
+  if (several_hosts) SMDDP_RETURN_IF_ERROR(connect_transport());
+  const bool shm = group_->placement.hosts() < options_.world;
+  group_->transport_name = !several_hosts ? "shm"
+                           : shm          ? "shm+" + links_.transport
+                                          : links_.transport;
+  log_line(LogLevel::kInfo, "rank " + std::to_string(options_.rank) + " of " +
+                                std::to_string(options_.world) + ": group \"" + options_.name +
+                                "\" is connected over " + group_->transport_name);
+  return std::move(group_);
+}
+
+Placement Connector::place() const {
+  std::vector<int> labels;
+  for (int rank = 0; rank < options_.world; ++rank) {
+    const auto same_host = [&](const RankInfo& other) {
+      return other.host_id == group_->ranks[static_cast<std::size_t>(rank)].host_id;
+    };
+    const auto first = std::find_if(group_->ranks.begin(), group_->ranks.end(), same_host);
+    labels.push_back(links_.shared_memory ? static_cast<int>(first - group_->ranks.begin()) : rank);
+  }
+  return Placement{labels};
+}
+
+Result<Roster> Connector::meet(const std::string& round, const RankInfo& mine,
+                               const std::string& secret) {
+  PrefixStore store{options_.store, "smddp/" + options_.name + "/" + round};
+  return exchange(
+      store,
+      Introduction{
+          .mine = mine, .world = options_.world, .labels = options_.labels, .job_secret = secret},
+      deadline_);
+}
+
+Status Connector::introduce() {
+  Result<std::string> host = host_id(config_.host_id);
+  if (!host.ok()) return host.status();
+  mine_ = RankInfo{.rank = options_.rank,
+                   .pid = ::getpid(),
+                   .host_id = host.value(),
+                   .host_name = runtime_.host_name(),
+                   .abstract_name = "smddp-" + to_hex(random_bytes(12))};
+  Result<UniqueFd> listener = listen_abstract(mine_.abstract_name);
+  if (!listener.ok()) return listener.status();
+  listener_ = std::move(listener).value();
+  Result<Roster> roster = meet("who", mine_, config_.job_secret);
+  if (!roster.ok()) return roster.status();
+  secret_ = roster.value().secret;
+  group_->ranks = std::move(roster.value().ranks);
+  group_->placement = place();
+  return Status{};
+}
+
+Status Connector::open_transport() {
+  const TransportContext context{.self = options_.rank,
+                                 .listen_interface = config_.listen_address,
+                                 .wake = [&progress = runtime_.progress()] { progress.wake(); }};
+  Result<std::unique_ptr<Transport>> transport = make_transport(links_.transport, context);
+  if (!transport.ok()) return transport.status();
+  group_->transport = std::move(transport).value();
+  return Status{};
+}
+
+Status Connector::exchange_addresses() {
+  SMDDP_RETURN_IF_ERROR(open_transport());
+  Result<std::string> address = group_->transport->listen();
+  if (!address.ok()) return address.status();
+  mine_.addresses[links_.transport] = address.value();
+  Result<Roster> roster = meet("where", mine_, secret_);
+  if (!roster.ok()) return roster.status();
+  group_->ranks = std::move(roster.value().ranks);
+  return Status{};
+}
+
+Status Connector::link_local_ranks() {
+  const std::vector<Rank>& locals = group_->local_ranks();
+  const int local_size = static_cast<int>(locals.size());
+  const std::size_t board_bytes = pages(Board::bytes_needed(options_.world, local_size));
+  const std::size_t segment_bytes =
+      board_bytes + ShmRegion::bytes_needed(local_size, config_.chunk_bytes);
+  HostLinkRequest request{.members = {},
+                          .labels = options_.labels,
+                          .self = group_->local_self(),
+                          .segment_bytes = segment_bytes,
+                          .secret = secret_,
+                          .context = options_.name,
+                          .listening_fd = listener_.get()};
+  for (const Rank rank : locals)
+    request.members.push_back(group_->ranks[static_cast<std::size_t>(rank)]);
+  Result<HostLink> link = link_host(runtime_, request, deadline_);
+  if (!link.ok()) return link.status();
+  group_->segment = std::move(link.value().segment);
+  const auto memory = group_->segment.bytes();
+  group_->board = std::make_unique<Board>(memory, options_.world, local_size, request.self);
+  group_->bell = std::make_unique<LocalBell>(*group_->board, std::move(link.value().peers));
+  const ShmRegion region{memory.subspan(board_bytes), local_size, config_.chunk_bytes};
+  group_->provider = std::make_unique<ShmProvider>(region, request.self, locals, *group_->bell);
+  return Status{};
+}
+
+Status Connector::connect_transport() {
+  std::vector<PeerAddress> peers;
+  for (const RankInfo& info : group_->ranks) {
+    if (group_->placement.host_of(info.rank) == group_->placement.host_of(options_.rank)) continue;
+    const auto address = info.addresses.find(links_.transport);
+    if (address == info.addresses.end()) {
+      return Status{StatusCode::kConfig,
+                    group_->name_of(info.rank) + " offers no " + links_.transport + " address"};
+    }
+    peers.push_back({info.rank, address->second});
+  }
+  return group_->transport->connect(peers, secret_, options_.name, deadline_);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Group>> connect_group(RuntimeImpl& runtime,
+                                             const CommunicatorOptions& options,
+                                             const Config& config, Deadline deadline) {
+  return Connector{runtime, options, config, deadline}.run();
+}
+
+std::unique_ptr<Group> make_lonely_group(RuntimeImpl& runtime) {
+  auto group = std::make_unique<Group>();
+  group->ranks.push_back(RankInfo{.rank = 0, .pid = ::getpid(), .host_name = runtime.host_name()});
+  Result<Mapping> memory = Mapping::anonymous(pages(Board::bytes_needed(1, 1)));
+  if (!memory.ok()) return nullptr;
+  group->segment = std::move(memory).value();
+  group->board = std::make_unique<Board>(group->segment.bytes(), 1, 1, 0);
+  group->bell = std::make_unique<LocalBell>(*group->board,
+                                            std::vector<std::shared_ptr<PeerProcess>>{nullptr});
+  group->transport_name = "none";
+  return group;
+}
+
+}  // namespace smddp

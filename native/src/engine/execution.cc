@@ -1,0 +1,157 @@
+#include "engine/execution.h"
+
+#include <cstring>
+#include <utility>
+
+#include "reduce/reduce.h"
+
+namespace smddp {
+
+void Execution::start(std::shared_ptr<const Plan> plan, const Request& request,
+                      const Signature& signature) {
+  plan_ = std::move(plan);
+  request_ = &request;
+  element_bytes_ = size_of(request.dtype);
+  envelope_ = to_envelope(signature);
+  sequence_ = signature.sequence;
+  if (plan_->scratch_count > 0) scratch_.reserve(plan_->scratch_count * element_bytes_);
+  states_.assign(plan_->steps.size(), State::kWaiting);
+  remaining_ = plan_->steps.size();
+  first_waiting_ = 0;
+  dirty_ = true;
+}
+
+const std::byte* Execution::source(const Range& range) const {
+  const void* base = range.space == Space::kIn    ? request_->in
+                     : range.space == Space::kOut ? request_->out
+                                                  : scratch_.data();
+  if (base == nullptr) return nullptr;
+  return static_cast<const std::byte*>(base) + range.offset * element_bytes_;
+}
+
+std::byte* Execution::target(const Range& range) {
+  void* base = range.space == Space::kOut ? request_->out : scratch_.data();
+  if (base == nullptr) return nullptr;
+  return static_cast<std::byte*>(base) + range.offset * element_bytes_;
+}
+
+bool Execution::is_ready(std::size_t index) const {
+  for (const std::uint32_t earlier : plan_->steps[index].after) {
+    if (states_[earlier] != State::kDone) return false;
+  }
+  return keeps_order(index);
+}
+
+// The k-th send to a peer meets its k-th receive, so messages are posted in step order even when a
+// later one is ready first.
+bool Execution::keeps_order(std::size_t index) const {
+  const Step& step = plan_->steps[index];
+  if (step.kind != StepKind::kSend && step.kind != StepKind::kRecv) return true;
+  for (std::size_t i = first_waiting_; i < index; ++i) {
+    const Step& earlier = plan_->steps[i];
+    if (states_[i] == State::kWaiting && earlier.kind == step.kind && earlier.peer == step.peer)
+      return false;
+  }
+  return true;
+}
+
+Result<bool> Execution::advance() {
+  bool started = false;
+  bool again = false;
+  // Copies and reductions complete inside the loop and may make other steps ready.
+  while (dirty_) {
+    dirty_ = false;
+    for (std::size_t i = first_waiting_; i < states_.size(); ++i) {
+      if (states_[i] != State::kWaiting || !is_ready(i)) continue;
+      const Status status = begin(i);
+      if (status.is_again()) {
+        again = true;
+        continue;
+      }
+      SMDDP_RETURN_IF_ERROR(status);
+      started = true;
+    }
+    while (first_waiting_ < states_.size() && states_[first_waiting_] != State::kWaiting)
+      ++first_waiting_;
+  }
+  dirty_ = again;
+  return started;
+}
+
+Status Execution::begin(std::size_t index) {
+  const Step& step = plan_->steps[index];
+  const auto token = static_cast<Token>(index);
+  states_[index] = State::kPosted;
+  switch (step.kind) {
+    case StepKind::kNative:
+      post_native(step, token);
+      return Status{};
+    case StepKind::kSend:
+    case StepKind::kRecv: {
+      Status status = post_message(step, token);
+      if (!status.ok()) states_[index] = State::kWaiting;
+      return status;
+    }
+    case StepKind::kReduce:
+      reduce(step);
+      break;
+    case StepKind::kCopy:
+      copy(step);
+      break;
+  }
+  complete(token);
+  return Status{};
+}
+
+Status Execution::post_message(const Step& step, Token token) {
+  if (step.kind == StepKind::kSend) {
+    const Range& range = step.sources[0];
+    const SendDesc send{source(range), range.count * element_bytes_, sequence_, &envelope_};
+    return transport_->post_send(step.peer, send, token);
+  }
+  const RecvDesc recv{target(step.target), step.target.count * element_bytes_, sequence_,
+                      &envelope_};
+  return transport_->post_recv(step.peer, recv, token);
+}
+
+void Execution::post_native(const Step& step, Token token) {
+  const NativeStep& native = step.native;
+  provider_->post(NativeCall{.step = &native,
+                             .dtype = request_->dtype,
+                             .in = source(native.in),
+                             .out = target(native.out),
+                             .envelope = envelope_},
+                  token);
+}
+
+void Execution::reduce(const Step& step) {
+  sources_.clear();
+  for (const Range& range : step.sources) sources_.push_back(source(range));
+  reduce_sources(request_->dtype, step.reduction.op, step.reduction.divisor, sources_,
+                 target(step.target), step.target.count);
+}
+
+void Execution::copy(const Step& step) {
+  const std::byte* from = source(step.sources[0]);
+  std::byte* to = target(step.target);
+  if (from == nullptr || from == to || step.target.count == 0) return;
+  std::memmove(to, from, step.target.count * element_bytes_);
+}
+
+void Execution::complete(Token token) noexcept {
+  states_[token] = State::kDone;
+  --remaining_;
+  dirty_ = true;
+}
+
+std::vector<Rank> Execution::waiting_for() const {
+  std::vector<Rank> ranks;
+  if (provider_ != nullptr) ranks = provider_->waiting_for();
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    if (plan_->steps[i].kind == StepKind::kRecv && states_[i] == State::kPosted)
+      ranks.push_back(plan_->steps[i].peer);
+  }
+  return ranks;
+}
+
+}  // namespace smddp

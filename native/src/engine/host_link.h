@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "smddp/deadline.h"
+#include "smddp/status.h"
+#include "smddp/types.h"
+
+#include "bootstrap/identity.h"
+#include "engine/peer_process.h"
+#include "memory/mapping.h"
+
+namespace smddp {
+
+class RuntimeImpl;
+
+/// What the ranks of one host share.
+struct HostLink {
+  Mapping segment;
+  std::vector<std::shared_ptr<PeerProcess>> peers;  ///< by local rank; null for this rank itself
+};
+
+struct HostLinkRequest {
+  std::vector<RankInfo> members;  ///< of this host, by local rank
+  std::vector<Rank> labels;       ///< what messages call the group's ranks
+  int self = 0;                   ///< local rank
+  std::size_t segment_bytes = 0;
+  std::string secret;
+  std::string context;    ///< names the communicator
+  int listening_fd = -1;  ///< of the abstract socket published in this rank's RankInfo
+};
+
+/// The local rank 0 makes a memory file and hands it to the others over unix sockets, together with
+/// every member's bell and a descriptor by which its death is seen. That the hand-over works is the
+/// proof of being on one host.
+Result<HostLink> link_host(RuntimeImpl& runtime, const HostLinkRequest& request, Deadline deadline);
+
+}  // namespace smddp

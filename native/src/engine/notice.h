@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "smddp/status.h"
+
+#include "base/signature.h"
+
+namespace smddp {
+
+/// What ranks of different hosts tell each other outside of operations. Inside a host the board
+/// does it.
+struct Notice {
+  enum class Kind : std::uint8_t { kStarted, kLeft, kFault };
+  Kind kind = Kind::kStarted;
+  Signature signature;                ///< kStarted
+  std::uint64_t operations = 0;       ///< kLeft: how many it took part in; kFault: in which
+  StatusCode code = StatusCode::kOk;  ///< kFault
+  std::string text;                   ///< kFault
+};
+
+std::string encode(const Notice& notice);
+/// Nothing when the bytes are no notice.
+std::optional<Notice> decode(std::span<const std::byte> bytes);
+
+}  // namespace smddp

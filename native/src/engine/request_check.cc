@@ -1,0 +1,154 @@
+#include "engine/request_check.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+namespace smddp {
+namespace {
+
+Status invalid(const Request& request, const std::string& problem) {
+  return Status{StatusCode::kInvalidArgument,
+                std::string{name_of(request.collective)} + ": " + problem};
+}
+
+bool reduces(Collective collective) {
+  return collective == Collective::kAllReduce || collective == Collective::kReduce ||
+         collective == Collective::kReduceScatter;
+}
+
+bool has_root(Collective collective) {
+  return collective == Collective::kBroadcast || collective == Collective::kReduce;
+}
+
+std::size_t total(const std::vector<std::size_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+std::size_t in_count(const Request& request, Rank self, int world) {
+  const auto ranks = static_cast<std::size_t>(world);
+  const auto own = [&](const std::vector<std::size_t>& counts) {
+    return counts.empty() ? request.count : counts[static_cast<std::size_t>(self)];
+  };
+  switch (request.collective) {
+    case Collective::kAllGather:
+      return own(request.counts);
+    case Collective::kReduceScatter:
+      return request.counts.empty() ? request.count * ranks : total(request.counts);
+    case Collective::kAllToAll:
+      return request.send_counts.empty() ? request.count * ranks : total(request.send_counts);
+    case Collective::kBroadcast:
+    case Collective::kBarrier:
+      return 0;
+    default:
+      return request.count;
+  }
+}
+
+std::size_t out_count(const Request& request, Rank self, int world) {
+  const auto ranks = static_cast<std::size_t>(world);
+  switch (request.collective) {
+    case Collective::kAllGather:
+    case Collective::kAllToAll:
+      return request.counts.empty() ? request.count * ranks : total(request.counts);
+    case Collective::kReduceScatter:
+      return request.counts.empty() ? request.count
+                                    : request.counts[static_cast<std::size_t>(self)];
+    case Collective::kReduce:
+      return self == request.root ? request.count : 0;
+    case Collective::kBarrier:
+      return 0;
+    default:
+      return request.count;
+  }
+}
+
+// FNV-1a; only equality across ranks matters.
+std::uint64_t hash_of(const std::vector<std::size_t>& counts) {
+  std::uint64_t hash = 14695981039346656037ULL;
+  for (const std::size_t count : counts) hash = (hash ^ count) * 1099511628211ULL;
+  return hash;
+}
+
+bool all_equal(const std::vector<std::size_t>& counts) {
+  return std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>{}) == counts.end();
+}
+
+}  // namespace
+
+Status check_request(const Request& request, Rank self, int world) {
+  if (request.collective == Collective::kGather) {
+    return invalid(request, "exists inside a host only; use all_gather");
+  }
+  if (reduces(request.collective) && !is_defined(request.op, request.dtype)) {
+    return invalid(request, "op " + std::string{name_of(request.op)} + " is not defined on " +
+                                std::string{name_of(request.dtype)});
+  }
+  if (has_root(request.collective) && (request.root < 0 || request.root >= world)) {
+    return invalid(request, "root " + std::to_string(request.root) +
+                                " is not a rank of this group of " + std::to_string(world));
+  }
+  for (const auto* counts : {&request.counts, &request.send_counts}) {
+    if (!counts->empty() && counts->size() != static_cast<std::size_t>(world)) {
+      return invalid(request, std::to_string(counts->size()) + " counts for a group of " +
+                                  std::to_string(world));
+    }
+  }
+  if (request.in == nullptr && in_count(request, self, world) > 0)
+    return invalid(request, "no input buffer");
+  if (request.out == nullptr && out_count(request, self, world) > 0)
+    return invalid(request, "no output buffer");
+  return Status{};
+}
+
+void complete_request(Request& request, Rank self, int world) {
+  const auto ranks = static_cast<std::size_t>(world);
+  const bool per_rank = request.collective == Collective::kAllGather ||
+                        request.collective == Collective::kReduceScatter ||
+                        request.collective == Collective::kAllToAll;
+  if (per_rank && request.counts.empty()) request.counts.assign(ranks, request.count);
+  if (request.collective == Collective::kAllToAll && request.send_counts.empty()) {
+    request.send_counts.assign(ranks, request.count);
+  }
+  if (request.collective == Collective::kBroadcast && self == request.root &&
+      request.in == nullptr) {
+    request.in = request.out;
+  }
+  // On bool, sum and max mean "or", product and min mean "and"; the kernels know that.
+  if (!reduces(request.collective)) request.op = ReduceOp::kSum;
+  if (!has_root(request.collective)) request.root = -1;
+}
+
+CollectiveSpec to_spec(const Request& request) {
+  return CollectiveSpec{.collective = request.collective,
+                        .op = request.op,
+                        .count = request.count,
+                        .counts = request.counts,
+                        .send_counts = request.send_counts,
+                        .root = std::max(request.root, 0)};
+}
+
+Signature to_signature(const Request& request, std::uint64_t sequence) {
+  Signature signature{.sequence = sequence,
+                      .root = request.root,
+                      .collective = request.collective,
+                      .dtype = request.dtype,
+                      .op = request.op};
+  switch (request.collective) {
+    case Collective::kBarrier:
+      signature.dtype = DType::kUint8;
+      break;
+    case Collective::kAllToAll:  // every rank has counts of its own
+      break;
+    case Collective::kAllGather:
+    case Collective::kReduceScatter:
+      signature.count = all_equal(request.counts) ? request.counts.front() : total(request.counts);
+      signature.counts_hash = all_equal(request.counts) ? 0 : hash_of(request.counts);
+      break;
+    default:
+      signature.count = request.count;
+  }
+  return signature;
+}
+
+}  // namespace smddp

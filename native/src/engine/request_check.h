@@ -1,0 +1,22 @@
+#pragma once
+
+#include "smddp/request.h"
+#include "smddp/status.h"
+
+#include "base/signature.h"
+#include "plan/planner.h"
+
+namespace smddp {
+
+/// Whether rank `self` of `world` may submit this request; kInvalidArgument says what is wrong with
+/// it.
+Status check_request(const Request& request, Rank self, int world);
+/// Fills in what may be left out: equal counts, the root's input of a broadcast, operations that
+/// mean another.
+void complete_request(Request& request, Rank self, int world);
+/// What the planner must know. The request is complete.
+CollectiveSpec to_spec(const Request& request);
+/// What must be equal on all ranks. The request is complete.
+Signature to_signature(const Request& request, std::uint64_t sequence);
+
+}  // namespace smddp

@@ -1,0 +1,215 @@
+#include "engine/watch.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/log.h"
+
+namespace smddp {
+namespace {
+
+// Ranks of other hosts hear that this rank has started when it has waited this long, and then again
+// and again: so everybody can tell at the deadline who has not.
+constexpr std::chrono::milliseconds kFirstAnnouncement{200};
+constexpr std::chrono::milliseconds kAnnouncementPeriod{500};
+// A rank that misses nobody itself gives those who do a moment to say so first.
+constexpr std::chrono::milliseconds kSecondHandGrace{1000};
+// How long an operation may still complete after a later one has failed elsewhere.
+constexpr std::chrono::milliseconds kLaterFaultGrace{500};
+constexpr std::chrono::milliseconds kLaterFaultLook{10};
+
+}  // namespace
+
+Watch::Watch(Group& group, const Config& config)
+    : group_(group), config_(config), closed_(static_cast<std::size_t>(group.placement.world())) {}
+
+void Watch::begin(const Signature& operation, Deadline deadline) {
+  operation_ = operation;
+  deadline_ = deadline;
+  begun_ = Clock::now();
+  next_announcement_ = begun_ + kFirstAnnouncement;
+  warned_ = false;
+  later_fault_seen_.reset();
+  group_.board->set_started(group_.self, operation);
+}
+
+Status Watch::inspect(const Execution& execution) {
+  if (!group_.board->has_fault()) look_for_the_dead();
+  if (!group_.board->has_fault()) look_for_leavers();
+  if (!group_.board->has_fault()) look_at_the_clock(execution);
+  return verdict();
+}
+
+// A fault may belong to a later operation: who found it has finished the one that runs here, so
+// everything may be there and only waits to be looked at. Over tcp it may also be lost with a dead
+// rank, hence the limit.
+Status Watch::verdict() {
+  const Fault fault = group_.board->fault();
+  if (fault.status.ok() || fault.sequence <= operation_.sequence) return fault.status;
+  const auto now = Clock::now();
+  if (!later_fault_seen_) later_fault_seen_ = now;
+  return now < *later_fault_seen_ + kLaterFaultGrace ? Status{} : fault.status;
+}
+
+void Watch::report(const Fault& fault) {
+  group_.board->record_fault(fault);
+  group_.bell->ring();
+}
+
+void Watch::report(StatusCode code, const std::string& text) {
+  report(Fault{Status{code, text}, operation_.sequence});
+}
+
+void Watch::broadcast(const Notice& notice) {
+  if (group_.transport == nullptr) return;
+  const std::string bytes = encode(notice);
+  const int own_host = group_.placement.host_of(group_.self);
+  for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
+    if (group_.placement.host_of(rank) == own_host || closed_[static_cast<std::size_t>(rank)])
+      continue;
+    group_.transport->post_notice(rank, std::as_bytes(std::span{bytes}));
+  }
+}
+
+void Watch::on_mismatch(Rank peer, const Envelope& theirs) {
+  report(
+      StatusCode::kMismatch,
+      group_.name_of(group_.self) + " called " + describe(operation_) + ", but " +
+          group_.name_of(peer) + " called " + describe(to_signature(theirs)) +
+          "; all ranks must call the same collectives, with the same arguments, in the same order");
+}
+
+void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
+  const std::optional<Notice> notice = decode(bytes);
+  if (!notice) return;
+  switch (notice->kind) {
+    case Notice::Kind::kStarted:
+      group_.board->set_started(peer, notice->signature);
+      break;
+    case Notice::Kind::kLeft:
+      group_.board->set_left(peer, notice->operations);
+      break;
+    case Notice::Kind::kFault:
+      report(Fault{Status{notice->code, notice->text}, notice->operations});
+      break;
+  }
+}
+
+// Not a verdict yet: a rank that left in order closes its connections too, and a rank that failed
+// has sent its fault first. `look_for_the_dead` decides.
+void Watch::on_closed(Rank peer, const Status&) { closed_[static_cast<std::size_t>(peer)] = true; }
+
+void Watch::look_for_the_dead() {
+  std::vector<Rank> dead;
+  const auto& locals = group_.local_ranks();
+  for (std::size_t local = 0; local < group_.bell->peers().size(); ++local) {
+    const auto& process = group_.bell->peers()[local];
+    if (process != nullptr && process->has_died()) dead.push_back(locals[local]);
+  }
+  for (std::size_t rank = 0; rank < closed_.size(); ++rank) {
+    if (closed_[rank]) dead.push_back(static_cast<Rank>(rank));
+  }
+  std::erase_if(dead, [this](Rank rank) { return group_.board->left_after(rank).has_value(); });
+  // A dying rank may have recorded why, or another rank may have; that text says more than ours.
+  if (dead.empty() || group_.board->has_fault()) return;
+  report(StatusCode::kPeerLost, describe(operation_) + " failed: " + culprits(dead, "died"));
+}
+
+void Watch::look_for_leavers() {
+  for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
+    const auto operations = group_.board->left_after(rank);
+    if (rank == group_.self || !operations || *operations > operation_.sequence) continue;
+    const std::string how = "left the group after " + std::to_string(*operations) + " operations";
+    report(StatusCode::kPeerLost, describe(operation_) + " failed: " + culprits({rank}, how));
+    return;
+  }
+}
+
+void Watch::look_at_the_clock(const Execution& execution) {
+  const auto now = Clock::now();
+  if (group_.transport != nullptr && now >= next_announcement_) {
+    next_announcement_ = now + kAnnouncementPeriod;
+    broadcast(Notice{.kind = Notice::Kind::kStarted, .signature = operation_});
+  }
+  if (!warned_ && now - begun_ >= config_.slow_warning) {
+    warned_ = true;
+    warn(execution);
+  }
+  if (deadline_.passed()) expire(execution);
+}
+
+std::vector<Rank> Watch::not_started() const {
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
+    if (group_.board->started(rank) <= operation_.sequence) ranks.push_back(rank);
+  }
+  return ranks;
+}
+
+void Watch::expire(const Execution& execution) {
+  const std::vector<Rank> missing = not_started();
+  if (!missing.empty()) {
+    report(StatusCode::kTimeout, describe(operation_) + " timed out after " + seconds_waited() +
+                                     "; missing: " + culprits(missing, "has not started it"));
+    return;
+  }
+  const std::vector<Rank> waiting_for = execution.waiting_for();
+  const int own_host = group_.placement.host_of(group_.self);
+  const bool second_hand = std::none_of(waiting_for.begin(), waiting_for.end(), [&](Rank rank) {
+    return group_.placement.host_of(rank) == own_host;
+  });
+  if (group_.transport != nullptr && second_hand &&
+      Clock::now() < deadline_.at() + kSecondHandGrace)
+    return;
+  report(StatusCode::kTimeout,
+         describe(operation_) + " timed out after " + seconds_waited() +
+             "; all ranks started it; " +
+             (waiting_for.empty() ? "nothing is missing"
+                                  : culprits(waiting_for, "makes no progress")));
+}
+
+void Watch::warn(const Execution& execution) {
+  std::vector<Rank> late = not_started();
+  if (late.empty()) late = execution.waiting_for();
+  log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + describe(operation_) +
+                                " has waited " + seconds_waited() + " for " +
+                                culprits(late, "late"));
+}
+
+std::string Watch::seconds_waited() const {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f s",
+                std::chrono::duration<double>(Clock::now() - begun_).count());
+  return text;
+}
+
+std::string Watch::last_seen(Rank rank) const {
+  const auto signature = group_.board->last_signature(rank);
+  if (signature) return ", last operation: " + describe(*signature);
+  // What a rank of another host did is known only since it told us that it waits.
+  const bool is_local = group_.placement.host_of(rank) == group_.placement.host_of(group_.self);
+  return is_local ? ", no operation yet" : "";
+}
+
+// "rank 1 (hostA, pid 7) died, last operation: barrier #3"
+std::string Watch::culprits(const std::vector<Rank>& ranks, const std::string& what) const {
+  std::string text;
+  for (const Rank rank : ranks) {
+    if (!text.empty()) text += "; ";
+    text += group_.name_of(rank) + " " + what + last_seen(rank);
+  }
+  return text;
+}
+
+Deadline Watch::next_look() const {
+  const auto now = Clock::now();
+  auto at = deadline_.at();
+  if (later_fault_seen_) at = std::min(at, now + kLaterFaultLook);
+  if (!warned_) at = std::min(at, begun_ + config_.slow_warning);
+  if (group_.transport != nullptr) at = std::min(at, next_announcement_);
+  // Other hosts' news and deaths wake the sleeper by themselves; the rest is a safety net.
+  return Deadline::after(std::clamp<std::chrono::nanoseconds>(
+      at - now, std::chrono::milliseconds{1}, std::chrono::seconds{1}));
+}
+
+}  // namespace smddp

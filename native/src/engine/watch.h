@@ -1,0 +1,69 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "smddp/config.h"
+#include "smddp/deadline.h"
+#include "smddp/status.h"
+
+#include "base/signature.h"
+#include "engine/execution.h"
+#include "engine/group.h"
+#include "engine/notice.h"
+
+namespace smddp {
+
+/// Looks after one communicator's running operation: who died, who left, who is late, who does
+/// something else. All text that names culprits is made here. Driven by the baton holder; `inspect`
+/// is for the slow path.
+class Watch {
+ public:
+  Watch(Group& group, const Config& config);
+
+  void begin(const Signature& operation, Deadline deadline);
+  /// The failure that ends the running operation, ok while there is none. It is on the board when
+  /// this returns.
+  Status inspect(const Execution& execution);
+
+  void on_mismatch(Rank peer, const Envelope& theirs);
+  void on_notice(Rank peer, std::span<const std::byte> bytes);
+  void on_closed(Rank peer, const Status& why);
+
+  /// Records a failure found elsewhere.
+  void report(const Fault& fault);
+  void report(StatusCode code, const std::string& text);
+  /// Tells ranks of other hosts.
+  void broadcast(const Notice& notice);
+  /// When `inspect` should be called at the latest.
+  Deadline next_look() const;
+
+ private:
+  using Clock = Deadline::Clock;
+
+  Status verdict();
+  void look_for_the_dead();
+  void look_for_leavers();
+  void look_at_the_clock(const Execution& execution);
+  void expire(const Execution& execution);
+  void warn(const Execution& execution);
+  std::vector<Rank> not_started() const;
+  std::string last_seen(Rank rank) const;
+  std::string culprits(const std::vector<Rank>& ranks, const std::string& what) const;
+  std::string seconds_waited() const;
+
+  Group& group_;
+  const Config& config_;
+  std::vector<bool> closed_;  ///< connection lost, by rank
+
+  Signature operation_;
+  Deadline deadline_ = Deadline::never();
+  Clock::time_point begun_;
+  Clock::time_point next_announcement_;
+  bool warned_ = false;
+  std::optional<Clock::time_point> later_fault_seen_;  ///< a fault of a later operation
+};
+
+}  // namespace smddp

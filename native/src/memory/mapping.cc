@@ -1,0 +1,47 @@
+#include "memory/mapping.h"
+
+#include <sys/mman.h>
+
+#include <string>
+#include <utility>
+
+namespace smddp {
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+Result<Mapping> Mapping::shared(int fd, std::size_t bytes) {
+  void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (address == MAP_FAILED)
+    return errno_status("mmap of " + std::to_string(bytes) + " shared bytes");
+  ::madvise(address, bytes, MADV_DONTFORK);
+  return Mapping{static_cast<std::byte*>(address), bytes};
+}
+
+Result<Mapping> Mapping::anonymous(std::size_t bytes) {
+  void* address =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) return errno_status("mmap of " + std::to_string(bytes) + " bytes");
+  return Mapping{static_cast<std::byte*>(address), bytes};
+}
+
+Result<UniqueFd> create_memory_file(std::size_t bytes) {
+  UniqueFd file{::memfd_create("smddp", MFD_CLOEXEC)};
+  if (!file.valid()) return errno_status("memfd_create");
+  if (::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) {
+    return errno_status("ftruncate of shared memory to " + std::to_string(bytes) + " bytes");
+  }
+  return file;
+}
+
+}  // namespace smddp

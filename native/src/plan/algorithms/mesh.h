@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "plan/builder.h"
+#include "plan/partition.h"
+#include "plan/plan.h"
+#include "topology/placement.h"
+
+namespace smddp {
+
+/// Where `self` stands among several hosts. Hosts are wired as a full mesh: any rank may send to
+/// any rank of another host. Vectors that every host holds travel in *lanes*: lane c is slice c of
+/// the vector, carried between hosts by local rank c of each host. There are as many lanes as the
+/// smallest host has ranks.
+class Mesh {
+ public:
+  Mesh(const Placement& placement, Rank self);
+
+  Rank self() const { return self_; }
+  int host() const { return host_; }
+  int local() const { return local_; }  ///< local rank of self
+  int hosts() const { return placement_.hosts(); }
+  int world() const { return placement_.world(); }
+  int lanes() const { return lanes_; }
+  int ranks_on(int host) const;
+  int host_of(Rank rank) const { return placement_.host_of(rank); }
+  int local_rank_of(Rank rank) const { return placement_.local_rank(rank); }
+  Rank rank_at(int host, int local) const;
+  /// Ranks of this host, by local rank.
+  const std::vector<Rank>& neighbours() const { return placement_.ranks_on(host_); }
+
+  bool alone() const {
+    return ranks_here() == 1;
+  }  ///< no other rank here: native steps are not needed
+  bool is_lane() const { return local_ < lanes_; }
+  int ranks_here() const { return ranks_on(host_); }
+
+  /// The other hosts in the order in which to send to them, and in which to receive from them. Host
+  /// h starts with h + 1, so that at any time each host is the target of one other, not of all.
+  std::vector<int> send_order() const;
+  std::vector<int> recv_order() const;
+
+ private:
+  const Placement& placement_;
+  Rank self_;
+  int host_;
+  int local_;
+  int lanes_;
+};
+
+/// Something that is in `range` once `ready` are complete.
+struct Ready {
+  Range range;
+  Steps ready;
+};
+
+/// Slices of a vector of `count` elements by local rank; empty for ranks that carry no lane.
+std::vector<Part> lane_parts(const Mesh& mesh, std::size_t count);
+
+/// Reduces `count` elements of `in` over this host (undivided). Each lane's rank gets its lane; a
+/// rank alone on its host has it in `in` already.
+Ready reduce_into_lanes(PlanBuilder& plan, const Mesh& mesh, std::size_t count, ReduceOp op);
+
+/// Spreads the lanes that lie in `out` of the lanes' ranks to `out` of all ranks of this host.
+void spread_lanes(PlanBuilder& plan, const Mesh& mesh, std::size_t count, const Steps& after);
+
+/// An empty message each way between every two hosts. Data of rooted collectives flows one way
+/// only; this one shows both sides the other's signature.
+void greet_hosts(PlanBuilder& plan, const Mesh& mesh);
+
+/// Step k of handling the ranks of a host with `ranks` ranks by the ranks of this one: local rank j
+/// takes rank k * ranks_here + j of that host.
+int turns_for(const Mesh& mesh, int ranks);
+
+}  // namespace smddp

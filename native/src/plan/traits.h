@@ -1,0 +1,19 @@
+#pragma once
+
+#include "smddp/types.h"
+
+namespace smddp {
+
+/// Whether the collective combines contributions.
+inline bool is_reducing(Collective collective) {
+  return collective == Collective::kAllReduce || collective == Collective::kReduce ||
+         collective == Collective::kReduceScatter;
+}
+
+/// Whether one rank is the source or the target.
+inline bool is_rooted(Collective collective) {
+  return collective == Collective::kReduce || collective == Collective::kBroadcast ||
+         collective == Collective::kGather;
+}
+
+}  // namespace smddp

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "smddp/types.h"
+
+namespace smddp {
+
+/// How an element came to be: a contribution of one rank, two expressions combined, or one divided.
+/// Equal expressions have equal numbers, so "the same bits" is an integer comparison. Worlds up
+/// to 64.
+class ExpressionTable {
+ public:
+  using Id = std::uint32_t;
+  static constexpr Id kNothing = 0;  ///< memory that nobody wrote
+
+  ExpressionTable() : nodes_(1) {}
+
+  Id leaf(Rank rank);
+  Id combine(Id left, Id right);
+  Id divide(Id dividend);
+  /// Balanced binary tree over the index: n items are split at the largest power of two below n.
+  Id canonical(std::span<const Id> items);
+
+  std::uint64_t ranks(Id id) const { return nodes_[id].ranks; }  ///< bit r: rank r contributed
+  bool is_divided(Id id) const { return nodes_[id].divided; }
+  /// Why no correct schedule makes this value: a rank counted twice, or arithmetic after the
+  /// division. Empty when nothing is wrong.
+  std::string fault(Id id) const;
+  /// "((r0 r1) (r2 r3))/": the tree, a slash for the division.
+  std::string to_string(Id id) const;
+
+ private:
+  struct Node {
+    Id left = kNothing;   ///< kNothing: a leaf
+    Id right = kNothing;  ///< kNothing: `left` divided
+    Rank rank = -1;
+    std::uint64_t ranks = 0;
+    bool divided = false;
+    bool counted_twice = false;
+    bool used_after_division = false;
+  };
+
+  void append(Id id, std::string& text) const;
+  Id add(std::pair<Id, Id> key, const Node& node);
+
+  std::vector<Node> nodes_;
+  std::map<std::pair<Id, Id>, Id> ids_;
+};
+
+}  // namespace smddp

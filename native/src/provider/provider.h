@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "smddp/types.h"
+
+#include "base/completion.h"
+#include "base/native_step.h"
+#include "base/signature.h"
+
+namespace smddp {
+
+/// One native step bound to memory. Counts and parts are elements; see base/native_step.h for the
+/// meaning.
+struct NativeCall {
+  const NativeStep* step = nullptr;  ///< borrowed until the token completes
+  DType dtype = DType::kUint8;
+  const std::byte* in = nullptr;
+  std::byte* out = nullptr;
+  Envelope envelope{};  ///< must be equal on all local ranks
+};
+
+/// Collectives inside one group of ranks that share memory. One call at a time; driven by one
+/// thread at a time (the baton holder); never blocks. Faults of the group are reported through the
+/// sink.
+class Provider {
+ public:
+  virtual ~Provider() = default;
+  virtual void post(const NativeCall& call, Token token) = 0;
+  /// Returns true when anything moved.
+  virtual bool progress(CompletionSink& sink) = 0;
+  /// Forgets the posted call: its buffers are not touched again.
+  virtual void abandon() noexcept = 0;
+  /// Ranks that the posted call waits for; cold.
+  virtual std::vector<Rank> waiting_for() const = 0;
+};
+
+}  // namespace smddp

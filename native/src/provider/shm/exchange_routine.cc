@@ -1,0 +1,49 @@
+#include <cstring>
+
+#include "provider/shm/routines.h"
+
+namespace smddp {
+
+ExchangeRoutine::ExchangeRoutine(const ShmCall& call)
+    : call_(call), window_(call.window(static_cast<std::size_t>(call.ranks))) {}
+
+// A rank knows only what it sends and receives; the provider uses the largest number that any rank
+// needs.
+std::uint64_t ExchangeRoutine::rounds() const {
+  std::size_t longest = 0;
+  for (const Part& part : call_.step->in_parts) longest = std::max(longest, part.count);
+  for (const Part& part : call_.step->out_parts) longest = std::max(longest, part.count);
+  return window_rounds(longest, window_);
+}
+
+std::byte* ExchangeRoutine::staged(int from, int to, std::uint64_t chunk) const {
+  return call_.region->half(from, chunk) +
+         static_cast<std::size_t>(to) * window_ * call_.element_bytes;
+}
+
+void ExchangeRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
+  const std::size_t begin = static_cast<std::size_t>(round) * window_;
+  for (int rank = 0; rank < call_.ranks; ++rank) {
+    const Part& part = call_.step->in_parts[static_cast<std::size_t>(rank)];
+    const std::size_t count = window_count(part.count, window_, round);
+    if (count == 0 || rank == call_.self) continue;
+    std::memcpy(staged(call_.self, rank, chunk), call_.in_at(part.offset + begin),
+                count * call_.element_bytes);
+  }
+}
+
+void ExchangeRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
+  const std::size_t begin = static_cast<std::size_t>(round) * window_;
+  for (int rank = 0; rank < call_.ranks; ++rank) {
+    const auto index = static_cast<std::size_t>(rank);
+    const Part& part = call_.step->out_parts[index];
+    const std::size_t count = window_count(part.count, window_, round);
+    if (count == 0) continue;
+    const std::byte* source = rank == call_.self
+                                  ? call_.in_at(call_.step->in_parts[index].offset + begin)
+                                  : staged(rank, call_.self, chunk);
+    std::memcpy(call_.out_at(part.offset + begin), source, count * call_.element_bytes);
+  }
+}
+
+}  // namespace smddp

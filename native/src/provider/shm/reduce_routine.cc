@@ -1,0 +1,72 @@
+#include <cstring>
+
+#include "provider/shm/routines.h"
+#include "reduce/reduce.h"
+
+namespace smddp {
+namespace {
+
+// Up to here one synchronisation more costs more than adding everything on every rank.
+constexpr std::size_t kDirectBytes = 32 * 1024;
+
+}  // namespace
+
+ReduceRoutine::ReduceRoutine(const ShmCall& call)
+    : call_(call),
+      window_(call.window(1)),
+      // With two ranks adding everything twice costs no more memory traffic than slicing.
+      sliced_(call.ranks > 2 && call.step->in.count * call.element_bytes > kDirectBytes) {}
+
+bool ReduceRoutine::wants_result() const {
+  return call_.step->collective == Collective::kAllReduce || call_.self == call_.step->root;
+}
+
+std::size_t ReduceRoutine::count_in(std::uint64_t round) const {
+  return window_count(call_.step->in.count, window_, round);
+}
+
+// Slices start on cache lines, so that two ranks never write to the same line.
+Part ReduceRoutine::slice(int rank, std::size_t count) const {
+  const std::size_t line = 64 / call_.element_bytes;
+  const auto ranks = static_cast<std::size_t>(call_.ranks);
+  const std::size_t step = ((count + ranks - 1) / ranks + line - 1) / line * line;
+  const std::size_t begin = std::min(count, static_cast<std::size_t>(rank) * step);
+  return {begin, std::min(count, begin + step) - begin};
+}
+
+void ReduceRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
+  const std::size_t begin = static_cast<std::size_t>(round) * window_;
+  std::memcpy(call_.region->half(call_.self, chunk), call_.in_at(begin),
+              count_in(round) * call_.element_bytes);
+}
+
+void ReduceRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
+  if (!sliced_ && !wants_result()) return;
+  const std::size_t count = count_in(round);
+  const std::size_t begin = static_cast<std::size_t>(round) * window_;
+  const Part part = sliced_ ? slice(call_.self, count) : Part{0, count};
+  const std::size_t offset_bytes = part.offset * call_.element_bytes;
+  for (int rank = 0; rank < call_.ranks; ++rank) {
+    call_.sources[static_cast<std::size_t>(rank)] = call_.region->half(rank, chunk) + offset_bytes;
+  }
+  // This rank's contribution is still in the user's memory and probably in its cache.
+  call_.sources[static_cast<std::size_t>(call_.self)] = call_.in_at(begin + part.offset);
+  std::byte* target = sliced_ ? call_.region->half(call_.self, chunk) + offset_bytes
+                              : call_.out_at(begin + part.offset);
+  const Reduction& reduction = call_.step->reduction;
+  reduce_sources(call_.dtype, reduction.op, reduction.divisor, call_.sources, target, part.count);
+}
+
+void ReduceRoutine::copy_out(std::uint64_t round, std::uint64_t chunk) {
+  if (!wants_result()) return;
+  const std::size_t begin = static_cast<std::size_t>(round) * window_;
+  for (int rank = 0; rank < call_.ranks; ++rank) {
+    const Part part = slice(rank, count_in(round));
+    if (part.count == 0) continue;
+    std::memcpy(call_.out_at(begin + part.offset),
+                call_.region->half(rank, chunk) + part.offset * call_.element_bytes,
+                part.count * call_.element_bytes);
+  }
+}
+
+}  // namespace smddp

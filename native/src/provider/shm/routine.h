@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "smddp/types.h"
+
+#include "base/native_step.h"
+#include "provider/shm/region.h"
+
+namespace smddp {
+
+/// One native step bound to memory, seen by one rank of the group.
+struct ShmCall {
+  const ShmRegion* region = nullptr;
+  int self = 0;
+  int ranks = 1;
+  const NativeStep* step = nullptr;
+  DType dtype = DType::kUint8;
+  std::size_t element_bytes = 1;
+  const std::byte* in = nullptr;
+  std::byte* out = nullptr;
+  std::span<const std::byte*>
+      sources;  ///< room for one pointer per rank, so that calls do not allocate
+
+  const std::byte* in_at(std::size_t element) const { return in + element * element_bytes; }
+  std::byte* out_at(std::size_t element) const { return out + element * element_bytes; }
+  /// Elements that fit into one of `shares` equal pieces of a staging half; pieces start on cache
+  /// lines.
+  std::size_t window(std::size_t shares) const {
+    return region->half_bytes() / shares / 64 * 64 / element_bytes;
+  }
+};
+
+/// A round of a collective moves one staging half of every rank:
+///   copy_in    what peers need goes from the user's memory into this rank's half
+///   (all ranks have copied in)
+///   consume    this rank uses the halves of its peers
+///   (all ranks have consumed; only when `has_second_stage`)
+///   copy_out   this rank fetches what its peers made in their halves
+/// `chunk` selects the half. Nothing here waits.
+class ShmRoutine {
+ public:
+  virtual ~ShmRoutine() = default;
+  virtual std::uint64_t rounds() const = 0;
+  virtual bool has_second_stage() const { return false; }
+  virtual void copy_in(std::uint64_t round, std::uint64_t chunk) = 0;
+  virtual void consume(std::uint64_t round, std::uint64_t chunk) = 0;
+  virtual void copy_out(std::uint64_t /*round*/, std::uint64_t /*chunk*/) {}
+};
+
+}  // namespace smddp

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <algorithm>
+
+#include "provider/shm/routine.h"
+
+namespace smddp {
+
+/// Elements of window number `round` in a part of `count` elements.
+inline std::size_t window_count(std::size_t count, std::size_t window, std::uint64_t round) {
+  const std::size_t begin = static_cast<std::size_t>(round) * window;
+  return begin >= count ? 0 : std::min(window, count - begin);
+}
+inline std::uint64_t window_rounds(std::size_t count, std::size_t window) {
+  return (count + window - 1) / window;
+}
+
+class BarrierRoutine final : public ShmRoutine {
+ public:
+  std::uint64_t rounds() const override { return 1; }
+  void copy_in(std::uint64_t, std::uint64_t) override {}
+  void consume(std::uint64_t, std::uint64_t) override {}
+};
+
+/// all_reduce and reduce. Direct: whoever needs the result adds everything itself (one
+/// synchronisation). Sliced: each rank adds one slice in its own half, then the slices are fetched
+/// (two, but each byte is added once).
+class ReduceRoutine final : public ShmRoutine {
+ public:
+  explicit ReduceRoutine(const ShmCall& call);
+  std::uint64_t rounds() const override { return window_rounds(call_.step->in.count, window_); }
+  bool has_second_stage() const override { return sliced_; }
+  void copy_in(std::uint64_t round, std::uint64_t chunk) override;
+  void consume(std::uint64_t round, std::uint64_t chunk) override;
+  void copy_out(std::uint64_t round, std::uint64_t chunk) override;
+
+ private:
+  bool wants_result() const;
+  std::size_t count_in(std::uint64_t round) const;
+  Part slice(int rank, std::size_t count) const;
+
+  ShmCall call_;
+  std::size_t window_;
+  bool sliced_;
+};
+
+/// reduce_scatter: each rank stages what the others own and adds its own part.
+class ScatterRoutine final : public ShmRoutine {
+ public:
+  explicit ScatterRoutine(const ShmCall& call);
+  std::uint64_t rounds() const override;
+  void copy_in(std::uint64_t round, std::uint64_t chunk) override;
+  void consume(std::uint64_t round, std::uint64_t chunk) override;
+
+ private:
+  std::byte* staged(int owner, int part, std::uint64_t chunk) const;
+  std::size_t share_of(int part) const;
+
+  ShmCall call_;
+  std::size_t window_;
+};
+
+/// all_gather, gather and broadcast (where only the root contributes).
+class GatherRoutine final : public ShmRoutine {
+ public:
+  explicit GatherRoutine(const ShmCall& call);
+  std::uint64_t rounds() const override;
+  void copy_in(std::uint64_t round, std::uint64_t chunk) override;
+  void consume(std::uint64_t round, std::uint64_t chunk) override;
+
+ private:
+  Part contribution(int rank) const;
+  void keep_own();
+
+  ShmCall call_;
+  std::size_t window_;
+};
+
+/// all_to_all.
+class ExchangeRoutine final : public ShmRoutine {
+ public:
+  explicit ExchangeRoutine(const ShmCall& call);
+  std::uint64_t rounds() const override;
+  void copy_in(std::uint64_t round, std::uint64_t chunk) override;
+  void consume(std::uint64_t round, std::uint64_t chunk) override;
+
+ private:
+  std::byte* staged(int from, int to, std::uint64_t chunk) const;
+
+  ShmCall call_;
+  std::size_t window_;
+};
+
+}  // namespace smddp

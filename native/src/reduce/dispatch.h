@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "smddp/types.h"
+
+namespace smddp::reduce {
+
+/// What one kernel call works on; the meaning is that of `reduce_sources`.
+struct KernelArgs {
+  const std::byte* const* sources;
+  std::size_t source_count;
+  std::byte* target;
+  std::size_t count;  ///< elements
+  int divisor;
+};
+
+using Kernel = void (*)(const KernelArgs&);
+
+/// All kernels compiled for one instruction set. A null entry means that the operation is not
+/// defined on the dtype.
+struct KernelTable {
+  std::string_view name;  ///< "avx512", "avx2" or "baseline"
+  Kernel kernels[kDTypeCount][kReduceOpCount];
+
+  constexpr Kernel find(DType dtype, ReduceOp op) const {
+    return kernels[static_cast<std::size_t>(dtype)][static_cast<std::size_t>(op)];
+  }
+};
+
+/// Tables that this machine can run, slowest first; never empty. All of them give the same bits.
+std::span<const KernelTable* const> available_kernels();
+
+/// The table called `name`, or null when this machine cannot run it.
+const KernelTable* kernels_for(std::string_view name);
+
+}  // namespace smddp::reduce

@@ -1,0 +1,71 @@
+#pragma once
+
+// The table of all kernels of one instruction set.
+
+#include "reduce/dispatch.h"
+#include "reduce/tree.h"
+
+namespace smddp::reduce {
+namespace {  // NOLINT(google-build-namespaces): see pack.h
+
+template <class Isa>
+class TableBuilder {
+ public:
+  static consteval KernelTable build(std::string_view name) {
+    TableBuilder builder(name);
+    builder.template add_arithmetic<Plain<double>>(DType::kFloat64);
+    builder.template add_arithmetic<Plain<float>>(DType::kFloat32);
+    builder.template add_arithmetic<Float16>(DType::kFloat16);
+    builder.template add_arithmetic<BFloat16>(DType::kBFloat16);
+    builder.template add_integer<std::int8_t>(DType::kInt8);
+    builder.template add_integer<std::int16_t>(DType::kInt16);
+    builder.template add_integer<std::int32_t>(DType::kInt32);
+    builder.template add_integer<std::int64_t>(DType::kInt64);
+    builder.template add_integer<std::uint8_t>(DType::kUint8);
+    builder.template add_integer<std::uint16_t>(DType::kUint16);
+    builder.template add_integer<std::uint32_t>(DType::kUint32);
+    builder.template add_integer<std::uint64_t>(DType::kUint64);
+    builder.add_bool();
+    return builder.table_;
+  }
+
+ private:
+  consteval explicit TableBuilder(std::string_view name) : table_{name, {}} {}
+
+  template <class Element, class Op>
+  consteval void add(DType dtype, ReduceOp op) {
+    table_.kernels[static_cast<std::size_t>(dtype)][static_cast<std::size_t>(op)] =
+        &reduce_kernel<Isa, Element, Op>;
+  }
+
+  template <class Element>
+  consteval void add_arithmetic(DType dtype) {
+    add<Element, Sum>(dtype, ReduceOp::kSum);
+    add<Element, Product>(dtype, ReduceOp::kProduct);
+    add<Element, Min>(dtype, ReduceOp::kMin);
+    add<Element, Max>(dtype, ReduceOp::kMax);
+  }
+
+  template <class T>
+  consteval void add_integer(DType dtype) {
+    add_arithmetic<Plain<T>>(dtype);
+    add<Plain<T>, And>(dtype, ReduceOp::kAnd);
+    add<Plain<T>, Or>(dtype, ReduceOp::kOr);
+    add<Plain<T>, Xor>(dtype, ReduceOp::kXor);
+  }
+
+  consteval void add_bool() {
+    add<Bool, Or>(DType::kBool, ReduceOp::kSum);
+    add<Bool, And>(DType::kBool, ReduceOp::kProduct);
+    add<Bool, And>(DType::kBool, ReduceOp::kMin);
+    add<Bool, Or>(DType::kBool, ReduceOp::kMax);
+    add<Bool, And>(DType::kBool, ReduceOp::kAnd);
+    add<Bool, Or>(DType::kBool, ReduceOp::kOr);
+    add<Bool, Xor>(DType::kBool, ReduceOp::kXor);
+  }
+
+  KernelTable table_;
+};
+
+}  // namespace
+}  // namespace smddp::reduce

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "smddp/status.h"
+
+#include "transport/transport.h"
+
+namespace smddp {
+
+/// What a transport may know about the communicator that it serves.
+struct TransportContext {
+  Rank self = 0;
+  std::string listen_interface;  ///< IPv4 address to listen on; empty = chosen by the transport
+  std::function<void()>
+      wake;  ///< wakes the thread that drives this rank; thread-safe (inproc needs it)
+};
+
+/// Names that `make_transport` knows, best first.
+std::vector<std::string> transport_names();
+Result<std::unique_ptr<Transport>> make_transport(const std::string& name,
+                                                  const TransportContext& context);
+
+}  // namespace smddp

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "smddp/status.h"
+
+namespace smddp {
+
+/// Where a rank listens, as published to its peers.
+struct TcpAddress {
+  std::string machine;  ///< boot id and network namespace; empty when loopback must not be used
+  std::uint16_t port = 0;
+  std::vector<std::string> hosts;  ///< IPv4 texts, best first
+};
+
+/// The address of a socket that listens on `interface` (IPv4 text; empty = all interfaces).
+TcpAddress local_address(const std::string& interface, std::uint16_t port);
+
+/// "machine/port/host,host"
+std::string to_text(const TcpAddress& address);
+Result<TcpAddress> parse_tcp_address(const std::string& text);
+
+/// Where to try to reach `theirs` from here, in this order: loopback when it is the same machine,
+/// then its hosts.
+std::vector<std::string> routes_to(const TcpAddress& theirs);
+
+/// False for interfaces that usually lead nowhere from other hosts: bridges and tunnels of
+/// containers and virtual machines. They are published last.
+bool is_likely_reachable(const std::string& interface_name);
+
+}  // namespace smddp

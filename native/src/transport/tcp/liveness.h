@@ -1,0 +1,15 @@
+#pragma once
+
+namespace smddp {
+
+/// Socket options of a data connection: no delay, and keep-alive probes that notice within about 15
+/// s that an idle peer's host has vanished.
+void tune_socket(int fd) noexcept;
+
+/// True when the peer's host has not answered for about 12 s although it should have. Keep-alive
+/// does not work while data are on their way, and TCP_USER_TIMEOUT would also end connections to a
+/// peer that is alive but does not take the data yet. Both are needed: to be asked about once a
+/// second.
+bool is_host_silent(int fd) noexcept;
+
+}  // namespace smddp

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/completion.h"
+#include "transport/ring_queue.h"
+#include "transport/tcp/frame.h"
+#include "transport/tcp/pumped.h"
+#include "transport/transport.h"
+
+namespace smddp {
+
+/// Frames on their way to one peer, in order.
+class Outbox {
+ public:
+  void push_data(const SendDesc& send, Token token);
+  void push_notice(std::span<const std::byte> bytes);
+  /// Writes what the socket takes and reports the sends that are handed over completely.
+  Pumped pump(int socket, CompletionSink& sink);
+  /// Forgets the data. A frame that is partly written is finished from a copy.
+  void abandon();
+
+  bool empty() const noexcept { return queue_.empty(); }
+  bool has_data() const noexcept;
+
+ private:
+  struct Outgoing {
+    FrameHeader header;
+    const std::byte* data = nullptr;
+    std::size_t sent = 0;        ///< of header and payload together
+    std::optional<Token> token;  ///< none: nobody waits for it
+    std::vector<std::byte> owned;
+
+    std::size_t size() const noexcept { return sizeof(header) + header.bytes; }
+  };
+  static constexpr std::size_t kFramesAtOnce = 16;
+  using Pieces = std::array<iovec, 2 * kFramesAtOnce>;
+
+  std::size_t gather(Pieces& pieces);
+  void account(std::size_t bytes);
+  void retire(CompletionSink& sink);
+  static void own_payload(Outgoing& frame);
+
+  RingQueue<Outgoing> queue_;
+};
+
+}  // namespace smddp

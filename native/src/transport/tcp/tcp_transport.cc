@@ -1,0 +1,183 @@
+#include "transport/tcp/tcp_transport.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fork_guard.h"
+#include "base/guarded_fd.h"
+#include "base/socket.h"
+#include "transport/tcp/address.h"
+#include "transport/tcp/connection.h"
+#include "transport/tcp/liveness.h"
+#include "transport/tcp/rendezvous.h"
+
+namespace smddp {
+namespace {
+
+constexpr std::size_t kEventsAtOnce = 64;
+constexpr std::chrono::seconds kHostCheckPeriod{1};
+
+class TcpTransport final : public Transport {
+ public:
+  explicit TcpTransport(TransportContext context) : context_(std::move(context)) {}
+
+  std::string_view name() const noexcept override { return "tcp"; }
+  Result<std::string> listen() override;
+  Status connect(std::span<const PeerAddress> peers, const std::string& secret,
+                 const std::string& context, Deadline deadline) override;
+  Status watch(Poller& poller) override;
+  void unwatch(Poller& poller) noexcept override;
+  Status post_send(Rank peer, const SendDesc& send, Token token) override;
+  Status post_recv(Rank peer, const RecvDesc& recv, Token token) override;
+  void post_notice(Rank peer, std::span<const std::byte> bytes) override;
+  bool progress(CompletionSink& sink) override;
+  void abandon() override;
+  bool flushed() const noexcept override;
+
+ private:
+  Status adopt(std::vector<Meeting> meetings);
+  Connection* find(Rank peer) noexcept;
+  Status not_usable(Rank peer) const;
+  void collect_events() noexcept;
+  bool check_hosts(CompletionSink& sink);
+
+  TransportContext context_;
+  GuardedFd listener_;
+  // Edge-triggered, so that looking whether anything came is one call however many peers there are.
+  GuardedFd epoll_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<Connection*> by_rank_;
+  Deadline::Clock::time_point next_host_check_{};
+  bool abandoned_ = false;
+};
+
+Result<std::string> TcpTransport::listen() {
+  auto socket = listen_tcp(context_.listen_interface, 0);
+  if (!socket.ok()) return socket.status();
+  listener_ = GuardedFd{std::move(socket).value()};
+  const auto port = local_port(listener_.get());
+  if (!port.ok()) return port.status();
+  return to_text(local_address(context_.listen_interface, port.value()));
+}
+
+Status TcpTransport::connect(std::span<const PeerAddress> peers, const std::string& secret,
+                             const std::string& context, Deadline deadline) {
+  Rendezvous rendezvous{{context_.self, secret, context}, listener_.get()};
+  auto meetings = rendezvous.run(peers, deadline);
+  listener_.reset();
+  if (!meetings.ok()) return meetings.status();
+  return adopt(std::move(meetings).value());
+}
+
+Status TcpTransport::adopt(std::vector<Meeting> meetings) {
+  epoll_ = GuardedFd{UniqueFd{::epoll_create1(EPOLL_CLOEXEC)}};
+  if (!epoll_.valid()) return errno_status("epoll_create1");
+  for (Meeting& meeting : meetings) {
+    tune_socket(meeting.socket.get());
+    auto connection = std::make_unique<Connection>(meeting.peer, std::move(meeting.socket));
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.ptr = connection.get();
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->descriptor(), &event) != 0) {
+      return errno_status("epoll_ctl");
+    }
+    const auto slot = static_cast<std::size_t>(meeting.peer);
+    by_rank_.resize(std::max(by_rank_.size(), slot + 1));
+    by_rank_[slot] = connection.get();
+    connections_.push_back(std::move(connection));
+  }
+  return {};
+}
+
+Status TcpTransport::watch(Poller& poller) {
+  for (auto& connection : connections_) SMDDP_RETURN_IF_ERROR(poller.add(connection->descriptor()));
+  return {};
+}
+
+void TcpTransport::unwatch(Poller& poller) noexcept {
+  // A forked child shares the parent's epoll and must not take anything out of it.
+  if (in_forked_child()) return;
+  for (auto& connection : connections_) poller.remove(connection->descriptor());
+}
+
+Status TcpTransport::post_send(Rank peer, const SendDesc& send, Token token) {
+  Connection* to = find(peer);
+  if (to == nullptr || abandoned_) return not_usable(peer);
+  to->send(send, token);
+  return {};
+}
+
+Status TcpTransport::post_recv(Rank peer, const RecvDesc& recv, Token token) {
+  Connection* from = find(peer);
+  if (from == nullptr || abandoned_) return not_usable(peer);
+  from->receive(recv, token);
+  return {};
+}
+
+void TcpTransport::post_notice(Rank peer, std::span<const std::byte> bytes) {
+  if (Connection* to = find(peer); to != nullptr && bytes.size() <= kMaxNoticeBytes)
+    to->send_notice(bytes);
+}
+
+bool TcpTransport::progress(CompletionSink& sink) {
+  if (connections_.empty()) return false;
+  collect_events();
+  bool moved = false;
+  for (auto& connection : connections_) moved |= connection->progress(sink);
+  return moved || check_hosts(sink);
+}
+
+void TcpTransport::abandon() {
+  abandoned_ = true;
+  for (auto& connection : connections_) connection->abandon();
+}
+
+bool TcpTransport::flushed() const noexcept {
+  return std::all_of(connections_.begin(), connections_.end(),
+                     [](const auto& connection) { return connection->flushed(); });
+}
+
+Connection* TcpTransport::find(Rank peer) noexcept {
+  const auto slot = static_cast<std::size_t>(peer);
+  return peer >= 0 && slot < by_rank_.size() ? by_rank_[slot] : nullptr;
+}
+
+Status TcpTransport::not_usable(Rank peer) const {
+  if (abandoned_)
+    return {StatusCode::kState, "the communicator has failed; its transport sends only notices"};
+  return {StatusCode::kInvalidArgument, "rank " + std::to_string(peer) + " is not connected"};
+}
+
+void TcpTransport::collect_events() noexcept {
+  std::array<epoll_event, kEventsAtOnce> events;
+  int count = 0;
+  do {
+    count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    for (int i = 0; i < count; ++i) {
+      static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr)->on_event();
+    }
+  } while (count == static_cast<int>(events.size()));
+}
+
+bool TcpTransport::check_hosts(CompletionSink& sink) {
+  const auto now = Deadline::Clock::now();
+  if (now < next_host_check_) return false;
+  next_host_check_ = now + kHostCheckPeriod;
+  bool closed = false;
+  for (auto& connection : connections_) closed |= connection->check_host(sink);
+  return closed;
+}
+
+}  // namespace
+
+std::unique_ptr<Transport> make_tcp_transport(const TransportContext& context) {
+  return std::make_unique<TcpTransport>(context);
+}
+
+}  // namespace smddp

@@ -1,0 +1,81 @@
+// Every collective x dtype x operation x size x manner of calling, over every fabric and world.
+#include <memory>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "conformance/case.h"
+#include "support/fabric.h"
+
+namespace smddp::test {
+namespace {
+
+constexpr int kWorlds[] = {1, 2, 3, 4, 7, 8};
+/// Calls that a rank has under way at once.
+constexpr std::size_t kInFlight = 64;
+
+std::vector<Case> all_cases(int world) {
+  std::vector<Case> all;
+  for (const Collective collective : kCollectives) {
+    for (const auto& some : {typed_cases(collective, world), sized_cases(collective, world)}) {
+      all.insert(all.end(), some.begin(), some.end());
+    }
+  }
+  return all;
+}
+
+void run_one_by_one(Communicator& communicator, const std::vector<Case>& cases) {
+  for (const Case& what : cases) {
+    Call call{what, communicator.rank(), communicator.world()};
+    run(communicator, call.request());
+    call.check();
+  }
+}
+
+void run_many_at_once(Communicator& communicator, const std::vector<Case>& cases) {
+  std::vector<std::unique_ptr<Call>> calls;
+  std::vector<Work> works;
+  for (const Case& what : cases) {
+    calls.push_back(std::make_unique<Call>(what, communicator.rank(), communicator.world()));
+    works.push_back(communicator.submit(calls.back()->request()));
+  }
+  while (!works.empty()) {
+    finish(works.back());
+    calls.back()->check();
+    works.pop_back();
+    calls.pop_back();
+  }
+}
+
+TEST_CASE("every collective gives the right result over every fabric and world") {
+  std::size_t turn = 0;
+  for (const Fabric& fabric : fabrics()) {
+    for (const int world : kWorlds) {
+      CAPTURE(fabric.name);
+      CAPTURE(world);
+      const std::vector<Case> cases = thinned(all_cases(world), turn++);
+      run_world(fabric, world,
+                [&](Communicator& communicator) { run_one_by_one(communicator, cases); });
+    }
+  }
+}
+
+TEST_CASE("operations that are under way at once do not disturb each other") {
+  for (const Fabric& fabric : fabrics()) {
+    for (const int world : {2, 3, 8}) {
+      CAPTURE(fabric.name);
+      CAPTURE(world);
+      const std::vector<Case> cases = all_cases(world);
+      std::vector<Case> mixed;  // a stride without a common factor visits all kinds
+      for (std::size_t i = 0; i < kInFlight; ++i) {
+        mixed.push_back(cases[i * 47 % cases.size()]);
+        if (i % 8 != 0) mixed.back().synchronous = false;
+      }
+      run_world(fabric, world,
+                [&](Communicator& communicator) { run_many_at_once(communicator, mixed); });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace smddp::test

@@ -1,0 +1,73 @@
+#include "engine/board.h"
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "memory/mapping.h"
+
+namespace smddp {
+namespace {
+
+constexpr int kWorld = 5;
+constexpr int kLocal = 3;
+
+struct Fixture {
+  Mapping memory = std::move(Mapping::anonymous(Board::bytes_needed(kWorld, kLocal))).value();
+  Board board{memory.bytes(), kWorld, kLocal, 0};
+};
+
+TEST_CASE_FIXTURE(Fixture, "a rank's progress never goes back") {
+  CHECK(board.started(4) == 0);
+  CHECK_FALSE(board.last_signature(4).has_value());
+  const Signature later{.sequence = 7, .count = 3, .collective = Collective::kAllReduce};
+  board.set_started(4, later);
+  board.set_started(4, Signature{.sequence = 2});
+  CHECK(board.started(4) == 8);
+  CHECK(*board.last_signature(4) == later);
+  CHECK(board.started(3) == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "leaving is remembered with its number of operations") {
+  CHECK_FALSE(board.left_after(2).has_value());
+  board.set_left(2, 0);
+  CHECK(board.left_after(2) == 0);
+  CHECK_FALSE(board.left_after(1).has_value());
+}
+
+TEST_CASE_FIXTURE(Fixture, "of many faults exactly one is recorded, whole") {
+  CHECK(board.fault().status.ok());
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < kLocal; ++writer) {
+    writers.emplace_back([this, writer] {
+      Board view{memory.bytes(), kWorld, kLocal, writer};
+      const std::string text(1000, static_cast<char>('a' + writer));
+      view.record_fault({Status{StatusCode::kPeerLost, text}, static_cast<std::uint64_t>(writer)});
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  board.record_fault({Status{StatusCode::kTimeout, "too late"}, 9});
+  const Fault fault = board.fault();
+  CHECK(fault.status.code() == StatusCode::kPeerLost);
+  CHECK(fault.status.message() == std::string(1000, static_cast<char>('a' + fault.sequence)));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a fault text too long for the record is cut") {
+  board.record_fault({Status{StatusCode::kTimeout, std::string(10000, 'x')}, 0});
+  CHECK(board.fault().status.message().size() > 1000);
+  CHECK(board.fault().status.message().size() < 10000);
+}
+
+TEST_CASE_FIXTURE(Fixture, "sleep flags are per local rank") {
+  board.set_asleep(1, true);
+  CHECK(board.is_asleep(1));
+  CHECK_FALSE(board.is_asleep(0));
+  CHECK_FALSE(board.is_asleep(2));
+  board.set_asleep(1, false);
+  CHECK_FALSE(board.is_asleep(1));
+}
+
+}  // namespace
+}  // namespace smddp

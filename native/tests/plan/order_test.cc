@@ -1,0 +1,94 @@
+// Order of summation: which placements give the same bits.
+#include <random>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "plan/cases.h"
+#include "plan/validation/symbolic_run.h"
+
+using namespace smddp;
+using namespace smddp::test;
+
+namespace {
+
+/// How each element of each rank's result was summed, written out: equal texts are equal bits.
+std::vector<std::vector<std::string>> sums(const Placement& placement, const CollectiveSpec& spec) {
+  const Case the_case = uniform(placement, spec);
+  const Result<Outcome> outcome =
+      run_symbolically(plans_of(the_case), the_case.specs, placement, false);
+  REQUIRE(outcome.ok());
+  std::vector<std::vector<std::string>> texts;
+  for (const std::vector<Cell>& out : outcome.value().out) {
+    texts.emplace_back();
+    for (const Cell& cell : out) {
+      texts.back().push_back(outcome.value().expressions.to_string(cell.value));
+    }
+  }
+  return texts;
+}
+
+std::vector<CollectiveSpec> reductions(int world, std::size_t count) {
+  CollectiveSpec spec;
+  spec.op = ReduceOp::kAverage;
+  spec.count = count;
+  spec.counts.assign(static_cast<std::size_t>(world), count);
+  std::vector<CollectiveSpec> all;
+  for (const Collective collective :
+       {Collective::kAllReduce, Collective::kReduce, Collective::kReduceScatter}) {
+    spec.collective = collective;
+    spec.root = collective == Collective::kReduce ? world - 1 : 0;
+    all.push_back(spec);
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("8 ranks sum in one order, however they lie on hosts") {
+  const std::string tree = "(((r0 r1) (r2 r3)) ((r4 r5) (r6 r7)))/";
+  for (const std::size_t count : {1U, 7U, 24U, 97U}) {
+    for (const CollectiveSpec& spec : reductions(8, count)) {
+      const auto on_one_host = sums(consecutive({8}), spec);
+      for (const std::string& element : on_one_host[7]) CHECK(element == tree);
+      CHECK(sums(consecutive({4, 4}), spec) == on_one_host);
+      CHECK(sums(consecutive({2, 2, 2, 2}), spec) == on_one_host);
+      CHECK(sums(consecutive(std::vector<int>(8, 1)), spec) == on_one_host);
+    }
+  }
+}
+
+TEST_CASE("worlds that are no power of two keep the order on aligned hosts") {
+  for (const CollectiveSpec& spec : reductions(7, 24)) {
+    const auto on_one_host = sums(consecutive({7}), spec);
+    CHECK(on_one_host[6][0] == "(((r0 r1) (r2 r3)) ((r4 r5) r6))/");
+    CHECK(sums(consecutive({4, 3}), spec) == on_one_host);
+    CHECK(sums(consecutive({2, 2, 2, 1}), spec) == on_one_host);
+    CHECK(sums(consecutive(std::vector<int>(7, 1)), spec) == on_one_host);
+  }
+}
+
+TEST_CASE("on other placements the order is the hosts' sums, summed in host order") {
+  for (const CollectiveSpec& spec : reductions(5, 24)) {
+    CHECK(sums(consecutive({3, 2}), spec)[4][0] == "(((r0 r1) r2) (r3 r4))/");
+    CHECK(sums(Placement({0, 1, 0, 1, 0}), spec)[4][0] == "(((r0 r2) r4) (r1 r3))/");
+  }
+}
+
+TEST_CASE("an element's order depends on the placement alone, not on its place or the collective") {
+  std::mt19937 random = random_of_this_run();
+  for (int world = 2; world <= 12; ++world) {
+    for (const Placement& placement : placements(world, random)) {
+      std::string order;
+      for (const CollectiveSpec& spec : reductions(world, 29)) {
+        for (const auto& out : sums(placement, spec)) {
+          for (const std::string& element : out) {
+            if (order.empty()) order = element;
+            REQUIRE(element == order);
+          }
+        }
+      }
+    }
+  }
+}

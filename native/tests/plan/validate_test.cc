@@ -1,0 +1,57 @@
+// Every plan that the planner makes is correct: worlds 1 to 33, all placements, collectives, roots
+// and counts of cases.h, in place and not.
+#include "plan/validate.h"
+
+#include <random>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "plan/cases.h"
+
+using namespace smddp;
+using namespace smddp::test;
+
+namespace {
+
+// Sanitizers look for errors in our code, not in plans, and are slow: every fourth world is enough.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kWorldStep = 4;
+#else
+constexpr int kWorldStep = 1;
+#endif
+
+void check_all(int first_world, int last_world) {
+  std::mt19937 random = random_of_this_run();
+  int cases = 0;
+  for (int world = first_world; world <= last_world; world += kWorldStep) {
+    for (const Placement& placement : placements(world, random)) {
+      for_each_case(placement, [&](const Case& the_case) {
+        const std::vector<Plan> plans = plans_of(the_case);
+        for (const bool in_place : {false, true}) {
+          const Status status = validate_plans(plans, the_case.specs, placement, in_place);
+          ++cases;
+          if (status.ok()) continue;
+          FAIL_CHECK(the_case.name(), in_place ? ", in place: " : ": ", status.message());
+        }
+      });
+    }
+  }
+  CHECK(cases > 1000);
+}
+
+}  // namespace
+
+TEST_CASE("all plans of worlds 1 to 8 are valid") { check_all(1, 8); }
+TEST_CASE("all plans of worlds 9 to 20 are valid") { check_all(9, 20); }
+TEST_CASE("all plans of worlds 21 to 33 are valid") { check_all(21, 33); }
+
+TEST_CASE("the largest world that fits") {
+  CollectiveSpec spec;
+  spec.collective = Collective::kAllReduce;
+  spec.count = 130;
+  CHECK(validate_plans(spec, consecutive(std::vector<int>(8, 8)), true).ok());
+  CHECK(validate_plans(spec, Placement::one_host(64), false).ok());
+  CHECK(validate_plans(spec, Placement::one_host(65), false).code() ==
+        StatusCode::kInvalidArgument);
+}

@@ -1,0 +1,186 @@
+// Every operation on every dtype against the oracle, with every instruction set of this machine.
+
+#include "reduce/reduce.h"
+
+#include <cstring>
+#include <random>
+#include <span>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "reduce/dispatch.h"
+#include "reduce/oracle.h"
+#include "reduce/samples.h"
+
+namespace smddp {
+namespace {
+
+using test::Bytes;
+using test::Reduction;
+
+constexpr std::byte kUntouched{0xa5};
+
+/// Copies of the sources of which none is aligned better than its elements are.
+class Placed {
+ public:
+  Placed(const std::vector<Bytes>& sources, std::size_t source_count, std::size_t element_size) {
+    for (std::size_t k = 0; k < source_count; ++k) {
+      const std::size_t offset = (k % 7 + 1) * element_size;
+      storage_.emplace_back(offset);
+      storage_.back().insert(storage_.back().end(), sources[k].begin(), sources[k].end());
+      pointers_.push_back(storage_.back().data() + offset);
+    }
+  }
+  std::span<const std::byte* const> pointers() const {
+    return {pointers_.data(), pointers_.size()};
+  }
+  std::byte* mutable_source(std::size_t k) { return const_cast<std::byte*>(pointers_[k]); }
+
+ private:
+  std::vector<Bytes> storage_;
+  std::vector<const std::byte*> pointers_;
+};
+
+reduce::KernelArgs args_for(const Reduction& reduction, std::span<const std::byte* const> sources,
+                            std::byte* target, std::size_t count) {
+  return {sources.data(), sources.size(), target, count, reduction.divisor};
+}
+
+/// Index of the first of `count` elements that differ, or `count`.
+std::size_t first_difference(const std::byte* got, const std::byte* want, std::size_t count,
+                             std::size_t size) {
+  std::size_t i = 0;
+  while (i < count && std::memcmp(got + i * size, want + i * size, size) == 0) ++i;
+  return i;
+}
+
+/// Runs one reduction with each instruction set into a target between two guards.
+void check_all_kernels(const Reduction& reduction, const Placed& placed, const Bytes& want,
+                       std::size_t count) {
+  const std::size_t size = size_of(reduction.dtype);
+  CAPTURE(name_of(reduction.dtype));
+  CAPTURE(name_of(reduction.op));
+  CAPTURE(reduction.divisor);
+  CAPTURE(placed.pointers().size());
+  CAPTURE(count);
+  for (const reduce::KernelTable* table : reduce::available_kernels()) {
+    CAPTURE(table->name);
+    Bytes target((count + 2) * size, kUntouched);
+    table->find(reduction.dtype,
+                reduction.op)(args_for(reduction, placed.pointers(), &target[size], count));
+    REQUIRE(first_difference(&target[size], want.data(), count, size) == count);
+    REQUIRE(target.front() == kUntouched);
+    REQUIRE(target[size - 1] == kUntouched);
+    REQUIRE(target[(count + 1) * size] == kUntouched);
+  }
+}
+
+TEST_CASE("every dtype, operation, number of sources and count") {
+  std::mt19937_64 random(test::test_seed());
+  for (const DType dtype : test::kAllDTypes) {
+    const std::vector<Bytes> sources = test::random_sources(dtype, 33, 4099, random);
+    for (const ReduceOp op : test::kAllOps) {
+      if (!is_defined(op, dtype)) continue;
+      for (const std::size_t source_count : {1, 2, 3, 4, 5, 7, 8, 16, 33}) {
+        const Placed placed(sources, source_count, size_of(dtype));
+        const Bytes want = test::expected_result({dtype, op}, sources, source_count);
+        for (const std::size_t count : {0, 1, 2, 7, 64, 1000, 4099}) {
+          check_all_kernels({dtype, op}, placed, want, count);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("division after the reduction") {
+  std::mt19937_64 random(test::test_seed());
+  for (const DType dtype : test::kAllDTypes) {
+    if (dtype == DType::kBool) continue;
+    const std::vector<Bytes> sources = test::random_sources(dtype, 9, 1000, random);
+    for (const ReduceOp op : test::kAllOps) {
+      if (!is_defined(op, dtype)) continue;
+      for (const std::size_t source_count : {1, 2, 3, 8, 9}) {
+        const Placed placed(sources, source_count, size_of(dtype));
+        for (const int divisor : {0, 1, 2, 3, 8, 200, 70000}) {
+          const Reduction reduction = {dtype, op, divisor};
+          const Bytes want = test::expected_result(reduction, sources, source_count);
+          for (const std::size_t count : {3, 1000})
+            check_all_kernels(reduction, placed, want, count);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("several blocks of partial results") {
+  std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kCount = 20011;
+  for (const DType dtype : test::kAllDTypes) {
+    const std::vector<Bytes> sources = test::random_sources(dtype, 6, kCount, random);
+    const Placed placed(sources, 6, size_of(dtype));
+    for (const int divisor : {1, 6}) {
+      if (dtype == DType::kBool && divisor > 1) continue;
+      const Reduction reduction = {dtype, ReduceOp::kSum, divisor};
+      check_all_kernels(reduction, placed, test::expected_result(reduction, sources, 6), kCount);
+    }
+  }
+}
+
+TEST_CASE("the target may be any one of the sources") {
+  std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kCount = 4099;
+  for (const DType dtype : test::kAllDTypes) {
+    const std::vector<Bytes> sources = test::random_sources(dtype, 17, kCount, random);
+    for (const std::size_t source_count : {1, 2, 3, 5, 8, 17}) {
+      for (const int divisor : {1, 3}) {
+        if (dtype == DType::kBool && divisor > 1) continue;
+        const Reduction reduction = {dtype, ReduceOp::kSum, divisor};
+        const Bytes want = test::expected_result(reduction, sources, source_count);
+        for (std::size_t k = 0; k < source_count; ++k) {
+          Placed placed(sources, source_count, size_of(dtype));
+          std::byte* const target = placed.mutable_source(k);
+          CAPTURE(name_of(dtype));
+          CAPTURE(source_count);
+          CAPTURE(k);
+          reduce_sources(dtype, ReduceOp::kSum, divisor, placed.pointers(), target, kCount);
+          REQUIRE(first_difference(target, want.data(), kCount, size_of(dtype)) == kCount);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("in place with each instruction set") {
+  std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kCount = 2500;
+  for (const DType dtype : test::kAllDTypes) {
+    const std::vector<Bytes> sources = test::random_sources(dtype, 5, kCount, random);
+    for (const std::size_t source_count : {2, 5}) {
+      const Bytes want = test::expected_result({dtype, ReduceOp::kMax}, sources, source_count);
+      for (const reduce::KernelTable* table : reduce::available_kernels()) {
+        Placed placed(sources, source_count, size_of(dtype));
+        std::byte* const target = placed.mutable_source(source_count - 1);
+        CAPTURE(name_of(dtype));
+        CAPTURE(table->name);
+        const Reduction reduction = {dtype, ReduceOp::kMax};
+        table->find(dtype, reduction.op)(args_for(reduction, placed.pointers(), target, kCount));
+        REQUIRE(first_difference(target, want.data(), kCount, size_of(dtype)) == kCount);
+      }
+    }
+  }
+}
+
+TEST_CASE("more sources than any host has ranks") {
+  std::mt19937_64 random(test::test_seed());
+  const std::vector<Bytes> sources = test::random_sources(DType::kBFloat16, 1000, 70, random);
+  for (const std::size_t source_count : {129, 1000}) {
+    const Reduction reduction = {DType::kBFloat16, ReduceOp::kSum};
+    const Placed placed(sources, source_count, 2);
+    check_all_kernels(reduction, placed, test::expected_result(reduction, sources, source_count),
+                      70);
+  }
+}
+
+}  // namespace
+}  // namespace smddp

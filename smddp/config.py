@@ -1,0 +1,289 @@
+"""Every setting of smddp in one table, read from the environment once and checked.
+
+The table is the documentation too: ``docs/config.md`` is made from it by ``python -m smddp.config``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from smddp.errors import SMDDPConfigError
+
+if TYPE_CHECKING:
+    from smddp import _core
+
+__all__ = ["SETTINGS", "Setting", "Settings", "fill_native", "read_settings", "render_table", "to_native"]
+
+NativeConfig = TypeVar("NativeConfig")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One environment variable: its field in Settings, how to read it, and what to tell people."""
+
+    name: str
+    field: str
+    default: Any
+    parse: Callable[[str], Any]
+    range: str
+    help: str
+    aliases: tuple[str, ...] = ()
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        for choice in choices:
+            if value.lower() == choice.lower():
+                return choice
+        msg = f"must be one of {', '.join(choices)}"
+        raise ValueError(msg)
+
+    return parse
+
+
+def _seconds(value: str) -> float:
+    seconds = float(value)
+    if not 0.001 <= seconds <= 10_000_000:
+        msg = "must be between 0.001 and 10000000 seconds"
+        raise ValueError(msg)
+    return seconds
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 1 <= port <= 65535:
+        msg = "must be between 1 and 65535"
+        raise ValueError(msg)
+    return port
+
+
+def _ipv4(value: str) -> str:
+    return str(ipaddress.IPv4Address(value))
+
+
+_UNITS = {"": 1, "k": 1024, "ki": 1024, "m": 1024**2, "mi": 1024**2}
+
+
+def _chunk_bytes(value: str) -> int:
+    match = re.fullmatch(r"\s*(\d+)\s*(k|ki|m|mi)?b?\s*", value.lower())
+    if match is None:
+        msg = "must be a number of bytes such as 262144 or 256KiB"
+        raise ValueError(msg)
+    size = int(match[1]) * _UNITS[match[2] or ""]
+    if not 4096 <= size <= 64 * 1024**2 or size % 4096 != 0:
+        msg = "must be a multiple of 4096 between 4KiB and 64MiB"
+        raise ValueError(msg)
+    return size
+
+
+def _level(value: str) -> str:
+    # NCCL's ABORT is as good as silence for us; its other levels have our names.
+    return "NONE" if value.upper() == "ABORT" else _choice("NONE", "VERSION", "WARN", "INFO", "TRACE")(value)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="SMDDP_TRANSPORT",
+        field="transport",
+        default="auto",
+        parse=_choice("auto", "shm", "tcp", "inproc", "shm+tcp", "shm+inproc"),
+        range="auto, shm, tcp",
+        help="How ranks reach each other. auto: shared memory inside a host, tcp between hosts. shm: shared memory "
+        "only, several hosts are an error. tcp: tcp even inside a host. (inproc: ranks are threads of one "
+        "process; for tests.)",
+    ),
+    Setting(
+        name="SMDDP_HOST_ID",
+        field="host_id",
+        default="",
+        parse=_text,
+        range="any text",
+        help="Identity of this host. Ranks with equal identity share memory. Default: boot id and network namespace.",
+    ),
+    Setting(
+        name="SMDDP_JOB_SECRET",
+        field="job_secret",
+        default="",
+        parse=_text,
+        range="any text",
+        help="What the ranks' connections are authenticated with. smddprun makes one; otherwise rank 0 makes a "
+        "random one and passes it through the framework's store.",
+    ),
+    Setting(
+        name="SMDDP_STORE_PORT",
+        field="store_port",
+        default=0,
+        parse=_port,
+        range="1..65535",
+        help="TCP port of the store that rank 0 serves when no framework brings one. Default: "
+        "SMDATAPARALLEL_SERVER_PORT, else MASTER_PORT + 1.",
+    ),
+    Setting(
+        name="SMDDP_LISTEN_ADDRESS",
+        field="listen_address",
+        default="",
+        parse=_ipv4,
+        range="an IPv4 address",
+        help="Address that the tcp transport listens on. Default: all interfaces.",
+    ),
+    Setting(
+        name="SMDDP_TIMEOUT",
+        field="timeout",
+        default=300.0,
+        parse=_seconds,
+        range="0.001..10000000 s",
+        help="Deadline of operations to which the framework gives none. When it passes, every rank raises an error "
+        "that names the missing ranks.",
+    ),
+    Setting(
+        name="SMDDP_SLOW_WARNING",
+        field="slow_warning",
+        default=10.0,
+        parse=_seconds,
+        range="0.001..10000000 s",
+        help="After this much waiting one log line names the operation and the missing ranks.",
+    ),
+    Setting(
+        name="SMDDP_LEAVE_GRACE",
+        field="leave_grace",
+        default=2.0,
+        parse=_seconds,
+        range="0.001..10000000 s",
+        help="Longest time that destroying a group, or leaving the program, waits for operations that still run.",
+    ),
+    Setting(
+        name="SMDDP_CHUNK_BYTES",
+        field="chunk_bytes",
+        default=256 * 1024,
+        parse=_chunk_bytes,
+        range="4KiB..64MiB",
+        help="Shared-memory staging of each rank; two of these per rank and group.",
+    ),
+    Setting(
+        name="SMDDP_DEBUG",
+        field="log_level",
+        default="WARN",
+        parse=_level,
+        range="NONE, VERSION, WARN, INFO, TRACE",
+        help="How much is logged. VERSION prints one line on rank 0.",
+        aliases=("NCCL_DEBUG",),
+    ),
+    Setting(
+        name="SMDDP_DEBUG_FILE",
+        field="log_file",
+        default="",
+        parse=_text,
+        range="a path; %h = host name, %p = process id",
+        help="Where the log goes. Default: standard error.",
+        aliases=("NCCL_DEBUG_FILE",),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """The values of SETTINGS; times in seconds, sizes in bytes."""
+
+    transport: str = "auto"
+    host_id: str = ""
+    job_secret: str = ""
+    store_port: int = 0
+    listen_address: str = ""
+    timeout: float = 300.0
+    slow_warning: float = 10.0
+    leave_grace: float = 2.0
+    chunk_bytes: int = 256 * 1024
+    log_level: str = "WARN"
+    log_file: str = ""
+
+
+def _value(setting: Setting, environ: Mapping[str, str]) -> Any:
+    for name in (setting.name, *setting.aliases):
+        text = environ.get(name, "")
+        if not text:
+            continue
+        try:
+            return setting.parse(text)
+        except ValueError as problem:
+            if name != setting.name:
+                continue  # another library's variable may hold what only that library understands
+            msg = f"{name}={text}: {problem} ({setting.range})"
+            raise SMDDPConfigError(msg) from None
+    return setting.default
+
+
+#: Variables that other parts read: the launcher, the tests of a user's own script.
+_OTHER_NAMES = ("SMDDP_AG_SCRATCH_BUFFER_SIZE_BYTES", "SMDDP_AG_SORT_BUFFER_SIZE_BYTES")
+
+
+def _warn_about_typos(environ: Mapping[str, str]) -> None:
+    known = [setting.name for setting in SETTINGS] + list(_OTHER_NAMES)
+    for name in environ:
+        if not name.startswith("SMDDP_") or name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"smddp: WARN unknown environment variable {name}{hint}", file=sys.stderr)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Reads and checks the environment; raises SMDDPConfigError that names the variable, its value and its range."""
+    _warn_about_typos(environ)
+    return Settings(**{setting.field: _value(setting, environ) for setting in SETTINGS})
+
+
+def to_native(settings: Settings) -> _core.Config:
+    """The settings in the form that the native engine takes."""
+    from smddp import _core
+
+    return fill_native(_core.Config(), settings)
+
+
+def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
+    """Copies the settings into a native Config; `_core` and `_torch` have one each."""
+    for field in (
+        "transport",
+        "host_id",
+        "job_secret",
+        "listen_address",
+        "chunk_bytes",
+        "log_level",
+        "log_file",
+    ):
+        setattr(config, field, getattr(settings, field))
+    for field in ("timeout", "slow_warning", "leave_grace"):
+        setattr(config, field, timedelta(seconds=getattr(settings, field)))
+    return config
+
+
+def render_table() -> str:
+    """``docs/config.md``: one row for each setting."""
+    lines = [
+        "# Configuration",
+        "",
+        "Made by `python -m smddp.config`; change the table in `smddp/config.py` instead of this file.",
+        "",
+        "| variable | default | values | meaning |",
+        "|---|---|---|---|",
+    ]
+    for setting in SETTINGS:
+        also = f" Also read from `{'`, `'.join(setting.aliases)}`." if setting.aliases else ""
+        default = f"`{setting.default}`" if setting.default not in ("", 0) else "(none)"
+        lines.append(f"| `{setting.name}` | {default} | {setting.range} | {setting.help}{also} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(render_table(), end="")

@@ -1,0 +1,189 @@
+"""From options, environment and machine to a `Launch`: every decision of the launcher, and no effect.
+
+Address and port of rank 0. A job on this machine alone meets at 127.0.0.1 and a port found free here. Over
+several hosts the address is the name of the first, in the order in which mpirun fills them; where a scheduler
+chooses the hosts, Slurm's first node, else this machine (batch scripts run on the first host of their
+allocation). What the user set in MASTER_ADDR and MASTER_PORT stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from smddp.errors import SMDDPArgumentError
+from smddp.identity import RANK_VARIABLES, is_loopback, read_whole_number
+from smddp.launch.hosts import place, slot_total
+from smddp.launch.mpirun import order_hosts
+from smddp.launch.rank_env import first_slurm_host
+from smddp.launch.spec import Host, Launch, LaunchSpec, Machine, Options
+
+__all__ = ["compose_launch"]
+
+_SECRET = "SMDDP_JOB_SECRET"
+
+#: Variables that ranks on other hosts get, if they are set here. None that names the host or its devices.
+_FORWARDED = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "OMP_NUM_THREADS",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "SAGEMAKER_INSTANCE_TYPE",
+    "RDMAV_FORK_SAFE",
+)
+_FORWARDED_PREFIXES = ("SMDDP_", "SMDATAPARALLEL_", "NCCL_", "FI_", "TORCH_")
+_PER_HOST = frozenset({"SMDDP_HOST_ID"})
+
+#: What launchers leave in their ranks besides `RANK_VARIABLES`; a nested mpirun would take it for its own.
+_RANK_PREFIXES = ("PMIX_", "PMI_", "OMPI_COMM_WORLD_", "TORCHELASTIC_")
+_RANK_EXTRAS = frozenset({"GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_NAME", "ROLE_RANK", "ROLE_WORLD_SIZE"})
+
+#: Set by schedulers whose hosts mpirun finds out by itself.
+_SCHEDULER_VARIABLES = ("PBS_NODEFILE", "LSB_DJOB_HOSTFILE", "PE_HOSTFILE")
+
+
+def compose_launch(options: Options, env: Mapping[str, str], machine: Machine) -> Launch:
+    """Decide everything about one launch.
+
+    Raises:
+        SMDDPArgumentError: the number of ranks does not fit the hosts, or is not known.
+        SMDDPConfigError: MASTER_PORT in the environment is not a port.
+    """
+    own_names = _own_names(machine.host_name)
+    process_count = options.process_count or _default_process_count(options, env, machine)
+    hosts = place(options.hosts, process_count, oversubscribe=options.oversubscribe) if options.hosts else ()
+    hosts = order_hosts(hosts, machine.dialect, own_names)
+    is_local = _is_local(hosts, env, own_names)
+    first_host = "127.0.0.1" if is_local else _first_host(env, hosts, own_names, machine)
+
+    unset = _stale_names(env)
+    kept = {name: value for name, value in env.items() if name not in unset}
+    assigned, named, notes = _split_exports(options.exports, env)
+    secret = assigned.pop(_SECRET, None)
+    added = _address(kept | assigned, first_host, own_names, machine)
+    spec = LaunchSpec(
+        mpirun=machine.mpirun,
+        dialect=machine.dialect,
+        process_count=process_count,
+        program=options.program,
+        rank_command=machine.rank_command,
+        hosts=hosts,
+        mpi_options=options.mpi_options,
+        forwarded=_forwarded([*kept, *added, _SECRET], named, assigned),
+        assignments=tuple(assigned.items()),
+        run_as_root=machine.is_root,
+        oversubscribe=_needs_oversubscribe(options, env, machine, process_count),
+    )
+    return Launch(
+        spec=spec,
+        is_local=is_local,
+        set_variables=tuple(added.items()),
+        unset_variables=unset,
+        needs_secret=secret is None and not env.get(_SECRET),
+        secret=secret,
+        notes=tuple(notes),
+    )
+
+
+def _own_names(host_name: str) -> frozenset[str]:
+    return frozenset({"localhost", host_name, host_name.partition(".")[0]})
+
+
+def _is_here(name: str, own_names: frozenset[str]) -> bool:
+    return name in own_names or is_loopback(name)
+
+
+def _default_process_count(options: Options, env: Mapping[str, str], machine: Machine) -> int:
+    if options.hosts:
+        return slot_total(options.hosts)
+    if _scheduler_chooses_hosts(env):
+        if env.get("SLURM_NTASKS"):
+            return read_whole_number(env, "SLURM_NTASKS", low=1)
+        if env.get("SLURM_JOB_NUM_NODES") != "1":
+            msg = "inside an allocation of several hosts the number of ranks is not known: give -np"
+            raise SMDDPArgumentError(msg)
+    return machine.core_count
+
+
+def _scheduler_chooses_hosts(env: Mapping[str, str]) -> bool:
+    return bool(env.get("SLURM_JOB_ID")) or any(env.get(name) for name in _SCHEDULER_VARIABLES)
+
+
+def _needs_oversubscribe(options: Options, env: Mapping[str, str], machine: Machine, process_count: int) -> bool:
+    """A host list holds enough slots by now, and an allocation is a limit unless the user says otherwise."""
+    if options.hosts:
+        return False
+    if _scheduler_chooses_hosts(env):
+        return options.oversubscribe
+    return process_count > machine.core_count
+
+
+def _is_local(hosts: tuple[Host, ...], env: Mapping[str, str], own_names: frozenset[str]) -> bool:
+    if not hosts:
+        return not _scheduler_chooses_hosts(env)
+    return all(_is_here(host.name, own_names) for host in hosts)
+
+
+def _first_host(env: Mapping[str, str], hosts: tuple[Host, ...], own_names: frozenset[str], machine: Machine) -> str:
+    name = hosts[0].name if hosts else first_slurm_host(env.get("SLURM_JOB_NODELIST", ""))
+    # the others must reach it: loopback names would lead each host to itself
+    return machine.host_name if name is None or _is_here(name, own_names) else name
+
+
+def _address(env: Mapping[str, str], first_host: str, own_names: frozenset[str], machine: Machine) -> dict[str, str]:
+    """Return MASTER_ADDR and MASTER_PORT as far as ``env`` lacks them."""
+    added = {}
+    address = env.get("MASTER_ADDR") or first_host
+    if not env.get("MASTER_ADDR"):
+        added["MASTER_ADDR"] = address
+    if env.get("MASTER_PORT"):
+        # the port after it is smddp's own
+        read_whole_number(env, "MASTER_PORT", low=1, high=65534)
+    else:
+        port = machine.free_port() if _is_here(address, own_names) else machine.any_port()
+        added["MASTER_PORT"] = str(port)
+    return added
+
+
+def _split_exports(
+    exports: tuple[str, ...], env: Mapping[str, str]
+) -> tuple[dict[str, str], frozenset[str], list[str]]:
+    """Return (values to set in the ranks, names to forward, notes); of two for one name the last counts."""
+    assigned: dict[str, str] = {}
+    named: set[str] = set()
+    notes = []
+    for export in exports:
+        name, has_value, value = export.partition("=")
+        assigned.pop(name, None)
+        if has_value:
+            assigned[name] = value
+        elif name in env:
+            named.add(name)
+        else:
+            notes.append(f"note: -x {name} ignored: {name} is not set here")
+    return assigned, frozenset(named), notes
+
+
+def _forwarded(names: list[str], named: Collection[str], assigned: Collection[str]) -> tuple[str, ...]:
+    """Return the names, each once, that other hosts must get from here: the user's and the usual ones."""
+    return tuple(
+        name for name in dict.fromkeys(names) if name not in assigned and (name in named or _is_usually_forwarded(name))
+    )
+
+
+def _is_usually_forwarded(name: str) -> bool:
+    return name in _FORWARDED or (name.startswith(_FORWARDED_PREFIXES) and name not in _PER_HOST)
+
+
+def _stale_names(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what an outer launcher left of its own rank: the new ranks would believe it."""
+    if not any(name in env for name in RANK_VARIABLES):
+        return ()
+    return tuple(
+        name
+        for name in env
+        if name in RANK_VARIABLES
+        or name in _RANK_EXTRAS
+        or (name.startswith(_RANK_PREFIXES) and not name.startswith("PMIX_MCA_"))
+    )

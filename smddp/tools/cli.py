@@ -1,0 +1,61 @@
+"""The ``smddp`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+from collections.abc import Sequence
+from importlib import metadata
+
+from smddp import __version__
+from smddp.config import SETTINGS, read_settings
+from smddp.errors import SMDDPError
+from smddp.identity import read_identity
+
+__all__ = ["main"]
+
+
+def _framework(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _adapter(module: str) -> str:
+    return "built" if importlib.util.find_spec(module) is not None else "not built"
+
+
+def _secret_source(secret: str) -> str:
+    return "SMDDP_JOB_SECRET" if secret else "random, through the framework's store; or from the job id without one"
+
+
+def info() -> None:
+    """Print what is built, who this process is, and every setting with its origin."""
+    settings = read_settings()
+    identity = read_identity(os.environ)
+    print(f"smddp {__version__}")
+    print(f"torch {_framework('torch')}, adapter {_adapter('smddp._torch')}")
+    print("transports shm, tcp")
+    print(f"rank {identity.rank} of {identity.size} (from: {identity.source})")
+    print(f"connections are authenticated with: {_secret_source(settings.job_secret)}")
+    for setting in SETTINGS:
+        value = getattr(settings, setting.field)
+        set_by = next((name for name in (setting.name, *setting.aliases) if os.environ.get(name)), "default")
+        shown = "(secret)" if setting.field == "job_secret" and value else value
+        print(f"{setting.name} = {shown} ({set_by})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the ``smddp`` command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="smddp", description="Look at an smddp installation.")
+    parser.add_argument("--version", action="version", version=f"smddp {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="what is built and configured, and where each value comes from")
+    parser.parse_args(argv)
+    try:
+        info()
+    except SMDDPError as problem:
+        parser.exit(2, f"smddp: {problem}\n")
+    return 0

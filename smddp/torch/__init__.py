@@ -1,0 +1,24 @@
+"""PyTorch: importing this module registers backend ``"smddp"`` of torch.distributed.
+
+::
+
+    import torch.distributed as dist
+    import smddp.torch
+
+    dist.init_process_group("smddp")
+
+Started by mpirun or srun alone, the import also fills in the variables that ``init_method="env://"`` reads (RANK,
+WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...) from the launcher's, leaving those that are set untouched.
+"""
+
+from __future__ import annotations
+
+import os
+
+from smddp.launch.rank_env import fill_rank_environment
+from smddp.torch.backend import register, transport_name
+
+__all__ = ["transport_name"]
+
+fill_rank_environment(os.environ)
+register()

@@ -1,0 +1,95 @@
+"""Registers backend ``"smddp"`` with torch.distributed; importing smddp.torch calls it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+
+from smddp import runtime
+from smddp.config import Settings, read_settings
+from smddp.errors import SMDDPStateError
+from smddp.torch.errors import print_errors_plainly
+
+__all__ = ["BACKEND", "register", "transport_name"]
+
+BACKEND: Final = "smddp"
+
+
+def _load_native() -> Any:
+    try:
+        from smddp import _torch
+    except ImportError as problem:
+        msg = (
+            f"smddp was built without torch, or for another torch than {torch.__version__} ({problem}); rebuild it "
+            "in this environment: pip install --no-build-isolation --force-reinstall --no-deps smddp"
+        )
+        raise ImportError(msg) from problem
+    installed = torch.__version__.partition("+")[0]
+    if _torch.built_for_torch.rsplit(".", 1)[0] != installed.rsplit(".", 1)[0]:
+        msg = (
+            f"smddp was built for torch {_torch.built_for_torch}, but torch {installed} is installed; rebuild it in "
+            "this environment: pip install --no-build-isolation --force-reinstall --no-deps smddp"
+        )
+        raise ImportError(msg)
+    return _torch
+
+
+def register() -> None:
+    """Make ``torch.distributed.init_process_group("smddp")`` work; may be called again.
+
+    Raises:
+        ImportError: the native module was built for another torch; the message says how to rebuild it.
+    """
+    if BACKEND.upper() in dist.Backend._plugins:
+        return
+    _load_native()
+    # CUDA is named too, so that a CUDA tensor meets our error, which says what to do, and not one about a missing
+    # backend type.
+    dist.Backend.register_backend(BACKEND, _create, extended_api=True, devices=["cpu", "cuda"])
+
+
+def _create(options: Any, _backend_options: Any) -> Any:
+    print_errors_plainly()
+    settings = dataclasses.replace(read_settings(), timeout=options.timeout.total_seconds())
+    runtime.acquire(settings)  # for the orderly leave at exit
+    backend = _load_native().create_backend(
+        options.store,
+        options.group_rank,
+        options.group_size,
+        options.group_id,
+        list(options.global_ranks_in_group),
+        _config(settings),
+    )
+    runtime.log_version(settings, options.group_rank, f"torch {torch.__version__}, {options.group_size} ranks")
+    return backend
+
+
+def _config(settings: Settings) -> Any:
+    from smddp.config import fill_native
+
+    return fill_native(_load_native().Config(), settings)
+
+
+def transport_name(group: dist.ProcessGroup | None = None) -> str:
+    """How the ranks of `group` (default: all) reach each other.
+
+    Returns:
+        shm, tcp, shm+tcp, none for a world of one, or unconnected before their first collective.
+
+    Raises:
+        SMDDPStateError: torch.distributed is not initialised with backend smddp.
+    """
+    if not dist.is_initialized():
+        msg = "torch.distributed is not initialised; call init_process_group('smddp') first"
+        raise SMDDPStateError(msg)
+    process_group = group if group is not None else dist.group.WORLD
+    assert process_group is not None
+    backend = process_group._get_backend(torch.device("cpu"))
+    if not hasattr(backend, "transport"):
+        msg = f"the process group has backend {backend.name()!r}, not smddp"
+        raise SMDDPStateError(msg)
+    name: str = backend.transport()
+    return name

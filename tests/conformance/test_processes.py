@@ -1,0 +1,25 @@
+"""The same collectives through `smddp.init()`, each rank a process as a launcher starts it."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.world import World
+
+
+@pytest.mark.parametrize(
+    ("hosts", "transport"), [([1], "none"), ([2], "shm"), ([4], "shm"), ([2, 1], "shm+tcp"), ([1, 1], "tcp")]
+)
+def test_one_job(hosts: list[int], transport: str, seed: int) -> None:
+    arguments = (str(seed), ",".join(map(str, hosts)), transport)
+    with World(sum(hosts), "conformance.rank_cases:all_collectives", *arguments, hosts=hosts) as world:
+        for rank in world.join():
+            assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()
+
+
+def test_tcp_inside_a_host(seed: int) -> None:
+    arguments = (str(seed), "1,1,1", "tcp")
+    env = {"SMDDP_TRANSPORT": "tcp"}
+    with World(3, "conformance.rank_cases:all_collectives", *arguments, env=env) as world:
+        for rank in world.join():
+            assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.processes import Template
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    """Forks ranks that have NumPy and smddp imported already."""
+    template = Template("smddp")
+    yield template
+    template.close()
+
+
+@pytest.fixture(scope="session")
+def torch_template() -> Iterator[Template]:
+    """Forks ranks that have torch imported, too."""
+    template = Template("torch", "smddp.torch")
+    yield template
+    template.close()

@@ -1,0 +1,72 @@
+"""Ranks that do not come: stopped, busy elsewhere, or never started."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from integration.faults.cases.common import join, say, telling
+
+import smddp
+
+
+def loop(interface: str, timeout: str) -> None:
+    """Small operations until something happens."""
+    with telling():
+        join(interface, float(timeout))
+        for number in itertools.count(1):
+            if interface == "torch":
+                import torch
+                import torch.distributed as dist
+
+                dist.all_reduce(torch.ones(10))
+            else:
+                smddp.get_communicator().all_reduce(np.ones(10))
+            if number % 50 == 0:
+                say(f"step {number}")
+
+
+def join_only(timeout: str) -> None:
+    """Join a world in which not everybody appears."""
+    say("started")
+    with telling():
+        smddp.init(timeout=float(timeout))
+
+
+def join_and_loop(timeout: str) -> None:
+    """Operations without end, from the very start."""
+    say("started")
+    with telling():
+        world = smddp.init(timeout=float(timeout))
+        while True:
+            world.all_reduce(np.ones(10))
+
+
+def wait_for_nobody() -> None:
+    """Rank 0 waits for the others, who do something else until they are interrupted, too."""
+    import signal
+
+    world = smddp.init(timeout=30)
+    world.all_reduce(np.ones(10))
+    say("joined")
+    if world.rank == 0:
+        world.barrier()
+    signal.pause()
+
+
+def join_torch_by_file(timeout: str, path: str) -> None:
+    """The same through torch with a store that waits for nobody; the ranks meet at the first collective."""
+    import os
+    from datetime import timedelta
+
+    import torch
+    import torch.distributed as dist
+
+    import smddp.torch  # noqa: F401 (registers the backend)
+
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    store = dist.FileStore(path, size)
+    dist.init_process_group("smddp", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=float(timeout)))
+    say("started")
+    with telling():
+        dist.all_reduce(torch.ones(3))

@@ -1,0 +1,106 @@
+"""What the ranks of these cases share: joining, values, and comparing tensors with the oracle bit for bit."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import warnings
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import smddp.torch  # noqa: F401 - registers the backend
+
+from support.oracle import Array, Placement, place, random_values, reduced
+
+__all__ = ["OPS", "Peers", "assert_bits", "join", "run", "to_array", "to_tensor"]
+
+#: By the oracle's names; both bitwise and logical users of bool write BAND and BOR.
+OPS = {
+    "sum": dist.ReduceOp.SUM,
+    "product": dist.ReduceOp.PRODUCT,
+    "min": dist.ReduceOp.MIN,
+    "max": dist.ReduceOp.MAX,
+    "average": dist.ReduceOp.AVG,
+    "and": dist.ReduceOp.BAND,
+    "or": dist.ReduceOp.BOR,
+    "xor": dist.ReduceOp.BXOR,
+}
+
+
+class Peers:
+    """The world as the oracle sees it: who is where, and what each rank brings."""
+
+    def __init__(self, seed: int) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.seed = seed
+        hosts: list[str] = [""] * self.size
+        dist.all_gather_object(hosts, os.environ.get("SMDDP_HOST_ID", ""))
+        self.placement: Placement = place(hosts)
+
+    def brought(self, dtype: str, count: int, rank: int) -> Array:
+        """What a rank brings."""
+        return random_values(dtype, count, np.random.default_rng((self.seed, rank, count)))
+
+    def own(self, dtype: str, count: int) -> torch.Tensor:
+        """What this rank brings."""
+        return to_tensor(dtype, self.brought(dtype, count, self.rank))
+
+    def all(self, dtype: str, count: int) -> list[Array]:
+        """What all ranks bring."""
+        return [self.brought(dtype, count, rank) for rank in range(self.size)]
+
+    def reduced(self, dtype: str, op: str, count: int) -> Array:
+        """The reduction of what all bring."""
+        return reduced(dtype, op, self.all(dtype, count), self.placement)
+
+
+def join(seed: str = "0") -> Peers:
+    """Join the world as an unmodified script does."""
+    torch.set_num_threads(1)
+    # Newer torch has other names for some collectives; scripts use both.
+    warnings.filterwarnings("ignore", "`torch.distributed", FutureWarning)
+    dist.init_process_group("smddp", timeout=timedelta(seconds=30))
+    return Peers(int(seed))
+
+
+def run(module: str, seed: str) -> None:
+    """Runs every case `(peers)` of a module of this folder, in one world."""
+    peers = join(seed)
+    cases = vars(importlib.import_module(f"integration.torch.cases.{module}"))
+    for name, case in cases.items():
+        if (
+            inspect.isfunction(case)
+            and case.__module__.endswith(module)
+            and list(inspect.signature(case).parameters) == ["peers"]
+        ):
+            print(name, flush=True)
+            case(peers)
+            dist.barrier()
+    dist.destroy_process_group()
+
+
+def to_tensor(dtype: str, array: Array) -> torch.Tensor:
+    """A new tensor with the oracle's values."""
+    if dtype == "bfloat16":
+        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())
+
+
+def to_array(tensor: torch.Tensor) -> Array:
+    """The tensor's elements as the oracle holds them, in one dimension."""
+    flat = tensor.detach().reshape(-1)
+    if flat.dtype is torch.bfloat16:
+        return flat.view(torch.int16).numpy().view(np.uint16)
+    array: Array = flat.numpy()
+    return array
+
+
+def assert_bits(tensor: torch.Tensor, expected: Array, what: str = "") -> None:
+    """Raises AssertionError unless the tensor holds exactly these bits."""
+    got = to_array(tensor)
+    assert got.dtype == expected.dtype, f"{what}: {got.dtype} is not {expected.dtype}"
+    assert got.tobytes() == expected.tobytes(), f"{what}: {got} is not {expected}"

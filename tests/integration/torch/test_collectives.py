@@ -1,0 +1,17 @@
+"""torch.distributed on backend smddp: collectives, work, groups."""
+
+from __future__ import annotations
+
+import pytest
+from integration.torch.conftest import RunRanks
+
+SHAPES = [
+    *[("collectives", hosts) for hosts in ([1], [2], [3], [4], [2, 1], [1, 1])],
+    *[("asynchronous", hosts) for hosts in ([1], [4], [2, 1])],
+    *[("groups", hosts) for hosts in ([4], [2, 2], [2, 1])],
+]
+
+
+@pytest.mark.parametrize(("module", "hosts"), SHAPES, ids=str)
+def test_cases(module: str, hosts: list[int], run_ranks: RunRanks, seed: int) -> None:
+    run_ranks(hosts, "common:run", module, str(seed))

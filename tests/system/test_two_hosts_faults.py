@@ -1,0 +1,71 @@
+"""What ranks on both of two hosts say when a rank dies or stands still, or the cable between the hosts is cut."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+from system.two_hosts import NAMES, TwoHosts
+
+from support.world import Ended, World
+
+LOOP = "integration.faults.cases.training:numpy_loop"
+#: By rank.
+PLACES = (NAMES[0], NAMES[0], NAMES[1], NAMES[1])
+#: Deadline of an operation, and what may pass until its error is raised.
+TIMEOUT, GRACE = 5.0, 5.0
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def loop(hosts: TwoHosts, timeout: float) -> World:
+    """2 + 2 ranks that call collectives until something goes wrong."""
+    return World(4, LOOP, str(timeout), starter=hosts, hosts=(2, 2), seconds=100)
+
+
+def raised(rank: Ended, kind: str, *, since: float, within: float) -> str:
+    """The rank let an error of this kind through, in time; returns its text without the rank's own name."""
+    told = re.search(r"^raised (\w+) .*at (\S+)$", rank.stdout, re.MULTILINE)
+    assert told, f"rank {rank.rank} raised nothing"
+    assert re.fullmatch(kind, told[1]), f"rank {rank.rank} raised {told[1]}"
+    assert float(told[2]) - since < within, f"rank {rank.rank} raised after {float(told[2]) - since:.1f} s"
+    assert rank.returncode == 1
+    start = f"{told[1]}: rank {rank.rank} ({PLACES[rank.rank]}): "
+    assert rank.last_line.startswith(start), f"{rank.last_line!r} does not start with {start!r}"
+    return rank.last_line.removeprefix(start)
+
+
+def named(message: str) -> set[tuple[int, str]]:
+    """Ranks that a message names, with their hosts."""
+    return {(int(rank), host) for rank, host in re.findall(r"\brank (\d+) \((\w+)", message)}
+
+
+@pytest.mark.parametrize("victim", [2, 3])
+def test_killed_on_the_other_host(hosts: TwoHosts, victim: int) -> None:
+    with loop(hosts, 30) as world:
+        world.wait_for("step 3")
+        killed = world.signal(victim, signal.SIGKILL)
+        for rank in world.join(set(range(4)) - {victim}):
+            message = raised(rank, "SMDDPPeerLostError", since=killed, within=5)
+            assert named(message) == {(victim, "nodeb")}, f"rank {rank.rank}: {message}"
+
+
+def test_stopped_on_the_other_host(hosts: TwoHosts) -> None:
+    with loop(hosts, TIMEOUT) as world:
+        world.wait_for("step 3")
+        stopped = world.signal(3, signal.SIGSTOP)
+        for rank in world.join(range(3)):
+            message = raised(rank, "SMDDPTimeoutError", since=stopped, within=TIMEOUT + GRACE)
+            assert (3, "nodeb") in named(message), f"rank {rank.rank}: {message}"
+
+
+def test_cable_cut(hosts: TwoHosts) -> None:
+    with loop(hosts, TIMEOUT) as world:
+        world.wait_for("step 3")
+        cut = hosts.cut_cable()
+        for rank in world.join():
+            message = raised(rank, "SMDDP(Timeout|PeerLost)Error", since=cut, within=TIMEOUT + GRACE)
+            others = {(other, place) for other, place in enumerate(PLACES) if place != PLACES[rank.rank]}
+            assert named(message), f"rank {rank.rank} names nobody: {message}"
+            assert named(message) <= others, f"rank {rank.rank} blames ranks of its own host: {message}"
