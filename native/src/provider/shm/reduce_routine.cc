@@ -35,9 +35,11 @@ Part ReduceRoutine::slice(int rank, std::size_t count) const {
 }
 
 void ReduceRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
+  const std::size_t count = count_in(round);
+  if (count == 0) return;  // an empty tensor may have no address, which memcpy does not allow
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
   std::memcpy(call_.region->half(call_.self, chunk), call_.in_at(begin),
-              count_in(round) * call_.element_bytes);
+              count * call_.element_bytes);
 }
 
 void ReduceRoutine::consume(std::uint64_t round, std::uint64_t chunk) {

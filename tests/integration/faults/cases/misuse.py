@@ -88,7 +88,7 @@ def numpy_arguments() -> None:
     ]
     for number, (call, words) in enumerate(wrong):
         if number % world.size == world.rank:
-            expect(SMDDPArgumentError, call, *words)
+            expect(SMDDPArgumentError, call, f"rank {world.rank} (", *words)
         total = np.array([world.rank + 1.0])
         world.all_reduce(total)
         assert total[0] == world.size * (world.size + 1) / 2, total
