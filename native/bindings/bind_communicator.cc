@@ -55,6 +55,15 @@ Work submit(Communicator& communicator, Request request, const Buffers& buffers,
   return communicator.submit(std::move(request));
 }
 
+void connect(Communicator& communicator) {
+  Work met{Status{}};
+  {
+    const py::gil_scoped_release unlocked;
+    met = communicator.connect();
+  }
+  wait(met, std::nullopt);
+}
+
 void bind_requests(py::module_& module) {
   py::class_<Request>(module, "Request")
       .def(py::init<>())
@@ -83,15 +92,7 @@ void bind_communicator(py::module_& module) {
       .def_property_readonly("name", &Communicator::name)
       .def_property_readonly("transport", &Communicator::transport)
       .def_property_readonly("hosts", &Communicator::hosts)
-      .def("connect",
-           [](Communicator& self) {
-             Status outcome;
-             {
-               const py::gil_scoped_release unlocked;
-               outcome = self.connect();
-             }
-             raise_if_error(outcome);
-           })
+      .def("connect", &connect)
       .def(
           "submit",
           [](Communicator& self, const Request& request, std::uintptr_t in, std::uintptr_t out,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -42,7 +43,8 @@ def info() -> None:
     print(f"connections are authenticated with: {_secret_source(settings.job_secret)}")
     for setting in SETTINGS:
         value = getattr(settings, setting.field)
-        set_by = next((name for name in (setting.name, *setting.aliases) if os.environ.get(name)), "default")
+        default = "; ".join(filter(None, ["default", setting.framework_default]))
+        set_by = settings.origins.get(setting.field, default)
         shown = "(secret)" if setting.field == "job_secret" and value else value
         print(f"{setting.name} = {shown} ({set_by})")
 
@@ -56,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.parse_args(argv)
     try:
         info()
+        sys.stdout.flush()
     except SMDDPError as problem:
         parser.exit(2, f"smddp: {problem}\n")
+    except BrokenPipeError:
+        # The reader (head, less) has what it wanted; without this Python complains again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0

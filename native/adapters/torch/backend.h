@@ -14,6 +14,7 @@
 
 #include "convert.h"
 #include "errors.h"
+#include "unlocked.h"
 #include "work.h"
 
 namespace smddp::torch_adapter {
@@ -26,11 +27,12 @@ using Tensors = std::vector<at::Tensor>;
 class SmddpBackend final : public c10d::Backend {
  public:
   SmddpBackend(std::shared_ptr<Runtime> runtime, std::unique_ptr<Communicator> communicator,
-               std::chrono::milliseconds timeout)
+               const Config& config)
       : c10d::Backend(communicator->rank(), communicator->world()),
         runtime_(std::move(runtime)),
         communicator_(std::move(communicator)),
-        timeout_(timeout) {}
+        timeout_(config.timeout),
+        leave_grace_(config.leave_grace) {}
 
   // Leaving waits for the completion thread, which may be waiting for the interpreter's lock.
   ~SmddpBackend() override {
@@ -46,10 +48,9 @@ class SmddpBackend final : public c10d::Backend {
   void setTimeout(std::chrono::milliseconds timeout) override { timeout_ = timeout; }
   void setSequenceNumberForGroup() override {}
   std::uint64_t getSequenceNumberForGroup() override { return sequence_; }
-  void shutdown() override { leave(kLeaveGrace); }
+  void shutdown() override { leave(leave_grace_); }
   void abort() override { leave(std::chrono::milliseconds{0}); }
   std::string transport() const { return communicator_->transport(); }
-  void connect() { throw_if_error(communicator_->connect()); }
 
   WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override {
     const at::Tensor& tensor = only(tensors, "all_reduce");
@@ -198,19 +199,6 @@ class SmddpBackend final : public c10d::Backend {
   }
 
  private:
-  static constexpr std::chrono::seconds kLeaveGrace{2};
-
-  /// Releases the interpreter's lock where the calling thread holds it.
-  class Unlocked {
-   public:
-    Unlocked() {
-      if (Py_IsInitialized() != 0 && PyGILState_Check() != 0) released_.emplace();
-    }
-
-   private:
-    std::optional<py::gil_scoped_release> released_;
-  };
-
   void leave(std::chrono::milliseconds grace) {
     const Unlocked unlocked;
     communicator_->leave(grace);
@@ -298,6 +286,7 @@ class SmddpBackend final : public c10d::Backend {
   std::shared_ptr<Runtime> runtime_;
   std::unique_ptr<Communicator> communicator_;
   std::chrono::milliseconds timeout_;
+  const std::chrono::milliseconds leave_grace_;
   std::uint64_t sequence_ = 0;
 };
 

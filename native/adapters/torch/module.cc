@@ -34,8 +34,7 @@ c10::intrusive_ptr<c10d::Backend> create_backend(const c10::intrusive_ptr<c10d::
   CommunicatorOptions options{rank, size, name, std::make_shared<C10dStore>(store), labels};
   process_prefix(labels.empty() ? rank : labels[static_cast<std::size_t>(rank)]);
   auto communicator = value_or_throw(runtime->create_communicator(std::move(options), config));
-  return c10::make_intrusive<SmddpBackend>(std::move(runtime), std::move(communicator),
-                                           config.timeout);
+  return c10::make_intrusive<SmddpBackend>(std::move(runtime), std::move(communicator), config);
 }
 
 }  // namespace
@@ -64,8 +63,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("log_level", &smddp::Config::log_level)
       .def_readwrite("log_file", &smddp::Config::log_file);
   py::class_<SmddpBackend, c10d::Backend, c10::intrusive_ptr<SmddpBackend>>(module, "SmddpBackend")
-      .def("transport", &SmddpBackend::transport)
-      .def("connect", &SmddpBackend::connect, py::call_guard<py::gil_scoped_release>());
+      .def("transport", &SmddpBackend::transport);
   module.def("create_backend", &create_backend, py::arg("store"), py::arg("rank"), py::arg("size"),
              py::arg("name"), py::arg("labels"), py::arg("config"),
              py::call_guard<py::gil_scoped_release>());

@@ -24,7 +24,8 @@ class C10dStore final : public Store {
   Result<std::string> get(const std::string& key, Deadline deadline) override {
     std::string value;
     Status status = attempt(key, [&] {
-      own().wait({key}, std::max(deadline_to_timeout(deadline), std::chrono::milliseconds{1}));
+      own().wait({key}, std::chrono::milliseconds{
+                            std::max(deadline.poll_timeout_ms(std::chrono::hours{24}), 1)});
       const std::vector<std::uint8_t> bytes = own().get(key);
       value.assign(bytes.begin(), bytes.end());
     });
@@ -42,20 +43,21 @@ class C10dStore final : public Store {
   }
 
  private:
-  static std::chrono::milliseconds deadline_to_timeout(Deadline deadline) {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline.remaining(std::chrono::hours{24}));
-  }
-
   template <typename Call>
   static Status attempt(const std::string& key, Call&& call) {
     try {
       call();
       return Status{};
+    } catch (const c10::Error& problem) {
+      return failure(key, problem.what_without_backtrace());
     } catch (const std::exception& problem) {
-      return Status{StatusCode::kPeerLost,
-                    "the torch.distributed store failed at key " + key + ": " + problem.what()};
+      return failure(key, problem.what());
     }
+  }
+
+  static Status failure(const std::string& key, const std::string& problem) {
+    return Status{StatusCode::kPeerLost,
+                  "the torch.distributed store failed at key " + key + ": " + problem};
   }
 
   // A connection of our own: a waiting get on the shared one would block the application's store

@@ -14,6 +14,7 @@
 #include "smddp/work.h"
 
 #include "errors.h"
+#include "unlocked.h"
 
 namespace smddp::torch_adapter {
 
@@ -44,10 +45,15 @@ class SmddpWork final : public c10d::Work {
   void complete(const Status& status) {
     const std::exception_ptr failure = settle(status);
     c10d::Work::finish(failure);
-    const std::lock_guard lock{future_mutex_};
-    settled_ = true;
-    failure_ = failure;
-    if (future_) mark(*future_);
+    c10::intrusive_ptr<c10::ivalue::Future> future;
+    {
+      const std::lock_guard lock{future_mutex_};
+      settled_ = true;
+      failure_ = failure;
+      future = future_;
+    }
+    // Without the lock: callbacks run inside, and may ask for this work's future.
+    if (future) mark(*future);
   }
 
   bool isCompleted() override {
@@ -79,14 +85,16 @@ class SmddpWork final : public c10d::Work {
       run_signal_handlers();
       if (deadline.passed()) {
         throw_if_error(Status{StatusCode::kTimeout,
-                              "rank " + std::to_string(rank_) + ": wait(" +
-                                  std::to_string(timeout.count()) +
+                              process_prefix() + "wait(" + std::to_string(timeout.count()) +
                                   " ms) returned before the operation was over; it goes on"});
       }
     }
   }
 
-  void synchronize() override { wait(kNoTimeout); }
+  void synchronize() override {
+    const Unlocked unlocked;
+    wait(kNoTimeout);
+  }
 
   std::vector<at::Tensor> result() override {
     return call_.outputs.empty() ? std::vector<at::Tensor>{} : call_.outputs.front();

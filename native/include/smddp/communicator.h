@@ -41,8 +41,9 @@ class SMDDP_API Communicator {
   int world() const;
   const std::string& name() const;
 
-  /// Meets the other members now instead of at the first operation; waits for them.
-  Status connect();
+  /// Meets the other members now instead of at the first operation: an operation that is over when
+  /// all have met.
+  Work connect();
   /// Starts an operation. Wrong arguments end it at once, before other ranks are involved.
   Work submit(Request request);
   /// Finishes what was submitted (at most `grace`), tells the others that this rank is leaving, and

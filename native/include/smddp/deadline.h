@@ -11,17 +11,25 @@ class Deadline {
  public:
   using Clock = std::chrono::steady_clock;
 
-  static Deadline after(std::chrono::nanoseconds timeout) {
+  /// Timeouts such as "400 years" mean never; compared in their own unit, because in nanoseconds
+  /// they overflow.
+  template <typename Rep, typename Period>
+  static Deadline after(std::chrono::duration<Rep, Period> timeout) {
+    using Timeout = std::chrono::duration<Rep, Period>;
     const auto now = Clock::now();
-    // Timeouts such as "400 years" must not overflow the clock.
-    const auto room = Clock::time_point::max() - now;
-    return Deadline{timeout >= room ? Clock::time_point::max() : now + timeout};
+    const auto room = std::chrono::floor<Timeout>(Clock::time_point::max() - now);
+    return timeout >= room ? never() : Deadline{now + timeout};
   }
   static Deadline never() { return Deadline{Clock::time_point::max()}; }
 
   bool passed() const { return is_bounded() && Clock::now() >= at_; }
   bool is_bounded() const { return at_ != Clock::time_point::max(); }
   Clock::time_point at() const { return at_; }
+
+  /// For somebody who may wait longer.
+  Deadline extended(std::chrono::nanoseconds by) const {
+    return Clock::time_point::max() - at_ > by ? Deadline{at_ + by} : never();
+  }
 
   /// Time left, never negative, at most `cap`.
   std::chrono::nanoseconds remaining(std::chrono::nanoseconds cap) const {

@@ -51,6 +51,8 @@ Status send_batch(int socket, std::span<const int> fds, Deadline deadline) {
   std::memcpy(CMSG_DATA(control), fds.data(), fds.size_bytes());
   for (;;) {
     if (::sendmsg(socket, &message.header, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) return Status{};
+    if (errno == EPIPE || errno == ECONNRESET)
+      return Status{StatusCode::kPeerLost, "the connection was lost while passing descriptors"};
     if (errno != EAGAIN && errno != EINTR) return errno_status("sendmsg of descriptors");
     SMDDP_RETURN_IF_ERROR(wait_for(socket, POLLOUT, deadline));
   }

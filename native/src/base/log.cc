@@ -56,7 +56,11 @@ void configure_log(LogLevel level, const std::string& file_pattern) {
     return;
   }
   // Kept open for the life of the process: lines may come from any thread until exit.
-  g_fd = file.release();
+  if (g_fd == STDERR_FILENO) {
+    g_fd = file.release();
+  } else {
+    ::dup3(file.get(), g_fd, O_CLOEXEC);
+  }
 }
 
 bool log_enabled(LogLevel level) noexcept {

@@ -19,7 +19,7 @@ using std::chrono::seconds;
 using Clock = Deadline::Clock;
 
 // Raised when what the ranks publish changes.
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kFormat = 2;
 constexpr std::size_t kSecretBytes = 32;
 constexpr std::size_t kMaxRecordBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 16;
@@ -67,12 +67,13 @@ Result<std::string> encode(const Introduction& introduction) {
   if (!info.ok()) return info.status();
   WireWriter writer;
   writer.u32(kFormat).u32(static_cast<std::uint32_t>(introduction.world));
-  writer.u8(introduction.job_secret.empty() ? 0 : 1).string(info.value());
+  writer.u8(introduction.job_secret.empty() ? 0 : 1);
+  writer.string(introduction.settings).string(info.value());
   return writer.take();
 }
 
-Status misfit(Rank rank, const std::string& what) {
-  return {StatusCode::kConfig, "rank " + std::to_string(rank) + " " + what};
+Status misfit(Rank rank, const Introduction& ours, const std::string& what) {
+  return {StatusCode::kConfig, name_ranks({rank}, ours.labels) + " " + what};
 }
 
 Result<RankInfo> read_record(const std::string& bytes, Rank rank, const Introduction& ours) {
@@ -80,19 +81,26 @@ Result<RankInfo> read_record(const std::string& bytes, Rank rank, const Introduc
   const bool same_format = reader.u32() == kFormat;
   const int world = static_cast<int>(reader.u32());
   const bool has_secret = reader.u8() != 0;
+  const std::string settings = reader.string(kMaxTextBytes);
   const auto info = decode_rank_info(reader.string(kMaxRecordBytes));
   if (!same_format || !reader.complete() || !info.ok() || info.value().rank != rank) {
-    return misfit(rank,
+    return misfit(rank, ours,
                   "cannot be understood by rank 0; do all ranks run the same version of smddp?");
   }
   if (world != ours.world) {
-    return misfit(rank, "was started for a world of " + std::to_string(world) +
-                            " ranks and rank 0 for " + std::to_string(ours.world));
+    return misfit(rank, ours,
+                  "was started for a world of " + std::to_string(world) + " ranks and rank 0 for " +
+                      std::to_string(ours.world));
   }
   if (has_secret == ours.job_secret.empty()) {
-    return misfit(rank, std::string(has_secret ? "has" : "lacks") +
-                            " SMDDP_JOB_SECRET and rank 0 " + (has_secret ? "lacks" : "has") +
-                            " it; set it for all ranks or for none");
+    return misfit(rank, ours,
+                  std::string(has_secret ? "has" : "lacks") + " SMDDP_JOB_SECRET and rank 0 " +
+                      (has_secret ? "lacks" : "has") + " it; set it for all ranks or for none");
+  }
+  if (settings != ours.settings) {
+    return misfit(rank, ours,
+                  "has " + settings + " and rank 0 has " + ours.settings +
+                      "; set these to the same values for all ranks");
   }
   return info.value();
 }
@@ -146,9 +154,10 @@ Result<Roster> read_verdict(const std::string& bytes, const Introduction& ours) 
 
   const RankInfo& listed = roster.ranks[static_cast<std::size_t>(ours.mine.rank)];
   if (!(listed == ours.mine)) {
-    return misfit(ours.mine.rank, "was started twice: as process " + std::to_string(ours.mine.pid) +
-                                      " on host " + ours.mine.host_name + " and as process " +
-                                      std::to_string(listed.pid) + " on host " + listed.host_name);
+    return misfit(ours.mine.rank, ours,
+                  "was started twice: as process " + std::to_string(ours.mine.pid) + " on host " +
+                      ours.mine.host_name + " and as process " + std::to_string(listed.pid) +
+                      " on host " + listed.host_name);
   }
   return roster;
 }

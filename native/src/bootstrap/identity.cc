@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/rank_label.h"
 #include "bootstrap/wire.h"
 
 namespace smddp {
@@ -21,6 +22,11 @@ bool within_limits(const RankInfo& info) {
 }
 
 }  // namespace
+
+std::string name_of(const RankInfo& info, const std::vector<Rank>& labels) {
+  return "rank " + std::to_string(label_of(labels, info.rank)) + " (" + info.host_name + ", pid " +
+         std::to_string(info.pid) + ")";
+}
 
 Result<std::string> encode(const RankInfo& info) {
   if (!within_limits(info)) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "smddp/status.h"
 #include "smddp/types.h"
@@ -22,6 +23,9 @@ struct RankInfo {
 
   friend bool operator==(const RankInfo&, const RankInfo&) = default;
 };
+
+/// "rank 3 (hostB, pid 123)". `labels` are what people call the ranks, see `label_of`.
+std::string name_of(const RankInfo& info, const std::vector<Rank>& labels);
 
 /// kInvalidArgument when a text has more than 4096 bytes, or there are more than 32 addresses.
 Result<std::string> encode(const RankInfo& info);

@@ -28,7 +28,13 @@ Status check(const JobPlace& place) {
                                               " is not in a world of " +
                                               std::to_string(place.size)};
   }
-  if (place.size == 1 || !place.master_addr.empty()) return {};
+  if (place.size == 1) return {};
+  if (!place.master_addr.empty() && place.port == 0) {
+    return {StatusCode::kConfig,
+            "MASTER_ADDR is set and no port of rank 0's store is; set SMDDP_STORE_PORT or "
+            "MASTER_PORT for all ranks"};
+  }
+  if (!place.master_addr.empty()) return {};
   constexpr const char* kAdvice =
       "; set MASTER_ADDR to the host of rank 0 for all ranks, or start the job with smddprun, "
       "which does so";

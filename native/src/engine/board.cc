@@ -51,8 +51,16 @@ std::optional<std::uint64_t> Board::left_after(Rank rank) const noexcept {
   return left == 0 ? std::nullopt : std::optional<std::uint64_t>{left - 1};
 }
 
-void Board::record_fault(const Fault& fault) noexcept {
-  if (has_fault()) return;
+void Board::set_finished(Rank rank) noexcept {
+  entry(rank).finished.store(true, std::memory_order_release);
+}
+
+bool Board::has_finished(Rank rank) const noexcept {
+  return entry(rank).finished.load(std::memory_order_acquire);
+}
+
+bool Board::record_fault(const Fault& fault) noexcept {
+  if (has_fault()) return false;
   const std::string& text = fault.status.message();
   FaultText& mine = texts_[self_];
   mine.sequence = fault.sequence;
@@ -60,8 +68,8 @@ void Board::record_fault(const Fault& fault) noexcept {
   mine.length = static_cast<std::uint32_t>(std::min(text.size(), mine.text.size()));
   std::memcpy(mine.text.data(), text.data(), mine.length);
   std::uint32_t nobody = 0;
-  fault_->author.compare_exchange_strong(nobody, static_cast<std::uint32_t>(self_) + 1,
-                                         std::memory_order_seq_cst);
+  return fault_->author.compare_exchange_strong(nobody, static_cast<std::uint32_t>(self_) + 1,
+                                                std::memory_order_seq_cst);
 }
 
 bool Board::has_fault() const noexcept {

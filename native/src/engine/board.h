@@ -41,10 +41,13 @@ class Board {
   /// The rank will take part in its first `operations` operations and no more.
   void set_left(Rank rank, std::uint64_t operations) noexcept;
   std::optional<std::uint64_t> left_after(Rank rank) const noexcept;
+  /// The rank has left and nothing of what it took part in is still to come from it.
+  void set_finished(Rank rank) noexcept;
+  bool has_finished(Rank rank) const noexcept;
 
   /// Makes this the group's failure unless there is one already; afterwards `fault` is the one that
-  /// stands.
-  void record_fault(const Fault& fault) noexcept;
+  /// stands. True when it is this one.
+  bool record_fault(const Fault& fault) noexcept;
   bool has_fault() const noexcept;
   /// The recorded failure; its status is ok when there is none.
   Fault fault() const;
@@ -56,6 +59,7 @@ class Board {
   struct alignas(64) RankEntry {
     std::atomic<std::uint64_t> started;
     std::atomic<std::uint64_t> left;  ///< 0: still here; else operations + 1
+    std::atomic<bool> finished;
     std::array<std::atomic<std::uint64_t>, 4> signature;
   };
   struct alignas(64) SleepFlag {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/fork_guard.h"
 #include "engine/communicator_impl.h"
 #include "engine/runtime_impl.h"
 
@@ -11,14 +12,14 @@ Communicator::Communicator(std::shared_ptr<RuntimeImpl> runtime,
                            std::shared_ptr<CommunicatorImpl> impl)
     : runtime_(std::move(runtime)), impl_(std::move(impl)) {}
 
-Communicator::~Communicator() { impl_->leave(impl_->config().leave_grace); }
+Communicator::~Communicator() { impl_->leave(Deadline::after(impl_->config().leave_grace)); }
 
 Rank Communicator::rank() const { return impl_->options().rank; }
 int Communicator::world() const { return impl_->options().world; }
 const std::string& Communicator::name() const { return impl_->options().name; }
-Status Communicator::connect() { return impl_->connect(); }
+Work Communicator::connect() { return impl_->connect(); }
 Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
-void Communicator::leave(std::chrono::milliseconds grace) { impl_->leave(grace); }
+void Communicator::leave(std::chrono::milliseconds grace) { impl_->leave(Deadline::after(grace)); }
 std::string Communicator::transport() const { return impl_->transport(); }
 int Communicator::hosts() const { return impl_->hosts(); }
 
@@ -33,6 +34,12 @@ Status Work::status() const {
 
 Status Work::wait(Deadline deadline) const {
   if (state_ == nullptr) return done_;
+  // Whoever could end it lives in the parent.
+  if (in_forked_child() && !state_->is_done()) {
+    return Status{
+        StatusCode::kState,
+        "this process was forked while the operation was pending, and cannot wait for it"};
+  }
   return state_->wait(deadline) ? state_->outcome() : Status::again();
 }
 

@@ -20,6 +20,8 @@ constexpr std::uint32_t kInlineYields = 400;
 constexpr std::uint32_t kTurnsPerLook = 64;
 // After a failure, this long is spent on telling the ranks of other hosts.
 constexpr std::chrono::seconds kFaultFlush{1};
+// Leaving: what lies ready to be sent and to be called back gets this long after the grace.
+constexpr std::chrono::milliseconds kClosingTime{500};
 
 Work finish_at_once(Request& request, Status outcome) {
   if (request.on_complete) request.on_complete(outcome);
@@ -79,9 +81,14 @@ Work CommunicatorImpl::submit(Request request) {
 }
 
 Work CommunicatorImpl::enqueue(Request request, Deadline deadline) {
+  pending_.fetch_add(1, std::memory_order_seq_cst);
+  // Either `leave` sees the count and waits for the push, or we see that it is too late.
+  if (closed_.load(std::memory_order_seq_cst)) {
+    pending_.fetch_sub(1);
+    return finish_at_once(request, refusal());
+  }
   auto work = std::make_shared<WorkState>(std::move(request), deadline);
   work->self = work;
-  pending_.fetch_add(1, std::memory_order_seq_cst);
   queue_.push(work.get());
   runtime_.progress().wake();
   return Work{std::move(work)};
@@ -134,11 +141,8 @@ void CommunicatorImpl::run_connector(Deadline deadline) {
   drop_baton();
 }
 
-Status CommunicatorImpl::connect() {
-  Work met = submit(Request{.collective = Collective::kBarrier, .synchronous = true});
-  Status outcome = Status::again();
-  while (outcome.is_again()) outcome = met.wait(Deadline::never());
-  return outcome;
+Work CommunicatorImpl::connect() {
+  return submit(Request{.collective = Collective::kBarrier, .synchronous = true});
 }
 
 std::string CommunicatorImpl::transport() const {
@@ -150,30 +154,32 @@ int CommunicatorImpl::hosts() const {
   return phase_.load() == Phase::kReady && !leaving_.load() ? group_->placement.hosts() : 0;
 }
 
-void CommunicatorImpl::leave(std::chrono::milliseconds grace) {
-  if (leaving_.exchange(true) || in_forked_child()) return;
-  const Deadline deadline = Deadline::after(grace);
+void CommunicatorImpl::announce_leave() {
+  if (in_forked_child()) return;
+  leaving_.store(true);
+  if (phase_.load() != Phase::kReady || closed_.load()) return;
+  take_baton();
+  say_goodbye();
+  drop_baton();
+}
+
+void CommunicatorImpl::leave(Deadline deadline) {
+  if (in_forked_child() || left_.exchange(true)) return;
+  leaving_.store(true);
   const auto pause = [] { std::this_thread::sleep_for(std::chrono::microseconds{100}); };
   // What was submitted before the members met still runs once they have.
   while (phase_.load() == Phase::kConnecting && is_busy() && !failed_.load() && !deadline.passed())
     pause();
-  if (phase_.load() == Phase::kReady) {
-    take_baton();
-    say_goodbye();
-    drop_baton();
-  }
+  announce_leave();
   while (is_busy() && !deadline.passed()) pause();
   runtime_.progress().remove(*this);
   take_baton();
-  closed_.store(true);
-  if (is_busy() && !failed_.load()) {
-    fail(Status{StatusCode::kAborted,
-                "the group \"" + options_.name + "\" was left while the operation was pending"});
-  }
-  step();  // ends what was queued after a failure
-  close_group(Deadline::after(grace));
+  closed_.store(true, std::memory_order_seq_cst);
+  end_pending();
+  const Deadline closing = std::max(deadline, Deadline::after(kClosingTime));
+  close_group(closing);
   // Callbacks may need an interpreter that is about to end.
-  runtime_.completions().drain(Deadline::after(grace));
+  runtime_.completions().drain(closing);
   // The baton is never dropped: nobody may touch the group any more.
 }
 
@@ -276,8 +282,9 @@ void CommunicatorImpl::start(const Request& request, Deadline deadline) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
   watch_->begin(signature, deadline);
-  execution_->start(plans_.get(to_spec(request), group_->placement, options_.rank), request,
-                    signature);
+  const Status started = execution_->start(
+      plans_.get(to_spec(request), group_->placement, options_.rank), request, signature);
+  if (!started.ok()) fail(started);
   if (group_->board->has_fault()) inspect();
 }
 
@@ -292,6 +299,17 @@ bool CommunicatorImpl::advance() {
   if (running_ && group_->transport != nullptr) moved |= group_->transport->progress(*this);
   if (running_ && execution_->is_over()) finish_current(Status{});
   return moved;
+}
+
+// No operation stays without an end, not even one that another thread is queueing at this moment.
+void CommunicatorImpl::end_pending() {
+  while (pending_.load() > (telling_until_ ? 1 : 0)) {
+    if (!failed_.load()) {
+      fail(Status{StatusCode::kAborted,
+                  "the group \"" + options_.name + "\" was left while the operation was pending"});
+    }
+    if (!start_next()) ::sched_yield();
+  }
 }
 
 void CommunicatorImpl::finish_current(Status outcome) {
@@ -320,11 +338,9 @@ void CommunicatorImpl::fail(const Status& found) {
   if (failed_.load()) return;
   Status recorded = found;
   if (group_ != nullptr) {
-    watch_->report(found.code(), found.message());
-    const Fault fault = group_->board->fault();
-    recorded = fault.status;
+    recorded = watch_->report_own(found);
     if (group_->provider != nullptr) group_->provider->abandon();
-    if (group_->transport != nullptr) tell_others(fault);
+    if (group_->transport != nullptr) tell_others(group_->board->fault());
   }
   failure_ = Status{recorded.code(), prefix() + recorded.message()};
   failed_.store(true, std::memory_order_release);
@@ -352,6 +368,7 @@ bool CommunicatorImpl::go_on_telling() {
 }
 
 void CommunicatorImpl::say_goodbye() {
+  if (std::exchange(said_goodbye_, true)) return;
   group_->board->set_left(options_.rank, submitted_.load());
   group_->bell->ring();
   watch_->broadcast(Notice{.kind = Notice::Kind::kLeft, .operations = submitted_.load()});
@@ -359,8 +376,13 @@ void CommunicatorImpl::say_goodbye() {
 
 void CommunicatorImpl::close_group(Deadline deadline) {
   if (group_ == nullptr) return;
+  if (!failed_.load()) {
+    group_->board->set_finished(options_.rank);
+    watch_->broadcast(Notice{.kind = Notice::Kind::kFinished});
+  }
   if (Transport* transport = group_->transport.get()) {
-    while (!transport->flushed() && !deadline.passed()) {
+    // Until it lies at the peers: what they still send would make the kernel drop the rest.
+    while (!transport->delivered() && !deadline.passed()) {
       if (!transport->progress(*this)) std::this_thread::sleep_for(std::chrono::microseconds{100});
     }
     transport->unwatch(runtime_.progress().poller());

@@ -35,9 +35,11 @@ class CommunicatorImpl final : public CompletionSink,
   const CommunicatorOptions& options() const noexcept { return options_; }
   const Config& config() const noexcept { return config_; }
 
-  Status connect();
+  Work connect();
   Work submit(Request request);
-  void leave(std::chrono::milliseconds grace);
+  /// The first half of leaving: refuses new operations and tells the others.
+  void announce_leave();
+  void leave(Deadline deadline);
   std::string transport() const;
   int hosts() const;
 
@@ -77,6 +79,7 @@ class CommunicatorImpl final : public CompletionSink,
   bool start_next();
   void start(const Request& request, Deadline deadline);
   bool advance();
+  void end_pending();
   void finish_current(Status outcome);
   void deliver(std::shared_ptr<WorkState> work, const Status& outcome);
   void inspect();
@@ -94,8 +97,9 @@ class CommunicatorImpl final : public CompletionSink,
   std::atomic<int> pending_{0};  ///< queued and running operations, and a failure being told
   std::atomic<std::uint64_t> submitted_{0};  ///< operations that this rank will take part in
   std::atomic<bool> failed_{false};
-  std::atomic<bool> leaving_{false};
-  std::atomic<bool> closed_{false};  ///< the baton was taken for the last time
+  std::atomic<bool> leaving_{false};  ///< no new operations
+  std::atomic<bool> left_{false};     ///< somebody runs `leave`, or has
+  std::atomic<bool> closed_{false};   ///< the baton was taken for the last time
   MpscQueue<WorkState> queue_;
   Baton baton_;
 
@@ -109,6 +113,7 @@ class CommunicatorImpl final : public CompletionSink,
   std::shared_ptr<WorkState> current_;  ///< null while the running operation is the caller's own
   Request inline_request_;
   Status inline_outcome_;
+  bool said_goodbye_ = false;
   std::optional<Deadline> telling_until_;  ///< a failure is still being told to other hosts
   Status failure_;  ///< what every operation ends with; written before `failed_` is set, then never
                     ///< again

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -15,26 +13,23 @@ namespace smddp {
 /// operation handed over.
 class CompletionThread {
  public:
-  CompletionThread() = default;
+  CompletionThread();
   ~CompletionThread();
   CompletionThread(const CompletionThread&) = delete;
   CompletionThread& operator=(const CompletionThread&) = delete;
 
-  /// `work` is done.
+  /// `work` is done. Takes no lock and allocates nothing once the thread runs.
   void hand_over(std::shared_ptr<WorkState> work);
   /// Waits until everything handed over so far is done, at most until the deadline. The caller must
   /// not hold a lock that callbacks take. Returns at once on the completion thread itself.
   void drain(Deadline deadline);
 
  private:
-  void run();
+  struct Shared;
+  static void run(Shared& shared);
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::condition_variable idle_;
-  std::deque<std::shared_ptr<WorkState>> queue_;
-  bool busy_ = false;  ///< an element has left the queue and is being worked on
-  bool stopping_ = false;
+  std::shared_ptr<Shared> shared_;  ///< the thread's too: a callback may destroy this object
+  std::once_flag started_;
   std::thread thread_;
 };
 

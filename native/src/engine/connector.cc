@@ -20,6 +20,8 @@ namespace smddp {
 namespace {
 
 constexpr std::size_t kPage = 4096;
+// Collectives divide a staging half among the ranks of the host: a header and some data for each.
+constexpr std::size_t kSmallestPiece = 128;
 
 std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -113,8 +115,12 @@ Result<Roster> Connector::meet(const std::string& round, const RankInfo& mine,
   PrefixStore store{options_.store, "smddp/" + options_.name + "/" + round};
   return exchange(
       store,
-      Introduction{
-          .mine = mine, .world = options_.world, .labels = options_.labels, .job_secret = secret},
+      Introduction{.mine = mine,
+                   .world = options_.world,
+                   .labels = options_.labels,
+                   .job_secret = secret,
+                   .settings = "SMDDP_TRANSPORT=" + config_.transport +
+                               " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes)},
       deadline_);
 }
 
@@ -139,6 +145,7 @@ Status Connector::introduce() {
 
 Status Connector::open_transport() {
   const TransportContext context{.self = options_.rank,
+                                 .labels = options_.labels,
                                  .listen_interface = config_.listen_address,
                                  .wake = [&progress = runtime_.progress()] { progress.wake(); }};
   Result<std::unique_ptr<Transport>> transport = make_transport(links_.transport, context);
@@ -160,6 +167,12 @@ Status Connector::exchange_addresses() {
 
 Status Connector::link_local_ranks() {
   const std::vector<Rank>& locals = group_->local_ranks();
+  if (config_.chunk_bytes / locals.size() < kSmallestPiece) {
+    return Status{StatusCode::kConfig, "SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes) +
+                                           " is too small for " + std::to_string(locals.size()) +
+                                           " ranks on one host; set at least " +
+                                           std::to_string(locals.size() * kSmallestPiece)};
+  }
   const int local_size = static_cast<int>(locals.size());
   const std::size_t board_bytes = pages(Board::bytes_needed(options_.world, local_size));
   const std::size_t segment_bytes =

@@ -7,18 +7,24 @@
 
 namespace smddp {
 
-void Execution::start(std::shared_ptr<const Plan> plan, const Request& request,
-                      const Signature& signature) {
+Status Execution::start(std::shared_ptr<const Plan> plan, const Request& request,
+                        const Signature& signature) {
   plan_ = std::move(plan);
   request_ = &request;
   element_bytes_ = size_of(request.dtype);
   envelope_ = to_envelope(signature);
   sequence_ = signature.sequence;
-  if (plan_->scratch_count > 0) scratch_.reserve(plan_->scratch_count * element_bytes_);
+  const std::size_t scratch_bytes = plan_->scratch_count * element_bytes_;
+  if (!scratch_.reserve(scratch_bytes)) {
+    remaining_ = 1;  // never over
+    return Status{StatusCode::kSystem, "no memory for " + std::to_string(scratch_bytes) +
+                                           " bytes of intermediate results"};
+  }
   states_.assign(plan_->steps.size(), State::kWaiting);
   remaining_ = plan_->steps.size();
   first_waiting_ = 0;
   dirty_ = true;
+  return Status{};
 }
 
 const std::byte* Execution::source(const Range& range) const {

@@ -27,7 +27,9 @@ class Execution {
       : provider_(provider), transport_(transport) {}
 
   /// Binds `plan` to the buffers of `request`, which stays where it is until the execution is over.
-  void start(std::shared_ptr<const Plan> plan, const Request& request, const Signature& signature);
+  /// kSystem: there is no memory for its intermediate results.
+  Status start(std::shared_ptr<const Plan> plan, const Request& request,
+               const Signature& signature);
   /// The request moved; its contents are the same.
   void rebind(const Request& request) noexcept { request_ = &request; }
   /// Posts what is ready. Returns true when anything was started; the failure of a post ends

@@ -12,9 +12,12 @@ void LocalBell::ring() noexcept {
 }
 
 std::string Group::name_of(Rank rank) const {
-  const RankInfo& info = ranks[static_cast<std::size_t>(rank)];
-  return "rank " + std::to_string(label_of(labels, rank)) + " (" + info.host_name + ", pid " +
-         std::to_string(info.pid) + ")";
+  return smddp::name_of(ranks[static_cast<std::size_t>(rank)], labels);
+}
+
+std::string Group::describe(Signature operation) const {
+  if (operation.root >= 0) operation.root = label_of(labels, operation.root);
+  return smddp::describe(operation);
 }
 
 }  // namespace smddp

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/signature.h"
 #include "base/wakeup.h"
 #include "bootstrap/identity.h"
 #include "engine/board.h"
@@ -50,6 +51,8 @@ struct Group {
   int local_self() const { return placement.local_rank(self); }
   /// "rank 3 (hostB, pid 123)"
   std::string name_of(Rank rank) const;
+  /// As `smddp::describe`, with the root as people call it.
+  std::string describe(Signature operation) const;
 };
 
 }  // namespace smddp

@@ -8,7 +8,6 @@
 
 #include "base/auth.h"
 #include "base/fd_passing.h"
-#include "base/rank_label.h"
 #include "base/socket.h"
 #include "engine/runtime_impl.h"
 
@@ -18,6 +17,8 @@ namespace {
 constexpr std::size_t kMaxFrame = 1 << 16;
 // A stranger on the abstract socket delays the others at most this long.
 constexpr std::chrono::seconds kHandshakePatience{5};
+// Members wait this much longer than the leader, which knows who is missing.
+constexpr std::chrono::seconds kVerdictGrace{1};
 
 /// One rank of this host as its leader sees it.
 struct Member {
@@ -29,26 +30,58 @@ struct Member {
 
 UniqueFd copy_of(int fd) { return UniqueFd{::fcntl(fd, F_DUPFD_CLOEXEC, 0)}; }
 
+std::string name_of(const HostLinkRequest& request, std::size_t local) {
+  return name_of(request.members[local], request.labels);
+}
+
 Status missing_members(const HostLinkRequest& request, const std::vector<Member>& members) {
-  std::ostringstream text;
-  text << "ranks of this host did not join in time:";
+  std::string text = "ranks of this host did not join in time: ";
+  bool first = true;
   for (std::size_t local = 1; local < members.size(); ++local) {
-    if (!members[local].bell.valid())
-      text << " rank " << label_of(request.labels, request.members[local].rank);
+    if (members[local].bell.valid()) continue;
+    text += (first ? "" : ", ") + name_of(request, local);
+    first = false;
   }
-  return Status{StatusCode::kTimeout, text.str()};
+  return Status{StatusCode::kTimeout, text};
+}
+
+// ---- the leader's verdict, in one frame: "0 <process names>", or "<status code> <why>" ----
+
+std::string refusal(const Status& why) {
+  return std::to_string(static_cast<int>(why.code())) + " " + why.message();
+}
+
+Status to_status(const std::string& verdict) {
+  int code = 0;
+  std::istringstream words{verdict};
+  words >> code >> std::ws;
+  if (code == 0) return Status{};
+  std::string why;
+  std::getline(words, why);
+  return Status{static_cast<StatusCode>(code), why};
 }
 
 // ---- leader ----
 
-/// Nothing when the connection is a stranger's.
+/// Takes in the member that says it is `local`.
+Status admit(UniqueFd& socket, const std::string& process_name, Member& member, Deadline deadline) {
+  Result<std::vector<UniqueFd>> bell = recv_fds(socket.get(), 1, deadline);
+  if (!bell.ok()) return bell.status();
+  Result<UniqueFd> pidfd = open_peer_pidfd(socket.get());
+  if (!pidfd.ok()) return pidfd.status();
+  member =
+      Member{std::move(socket), process_name, std::move(bell.value()[0]), std::move(pidfd).value()};
+  return Status{};
+}
+
+/// Who does not say which member it is may be a stranger, and changes nothing.
 Status welcome(UniqueFd socket, const HostLinkRequest& request, std::vector<Member>& members,
                Deadline deadline) {
   const Deadline soon = std::min(deadline, Deadline::after(kHandshakePatience));
   if (!authenticate_server(socket.get(), request.secret, request.context, soon).ok())
     return Status{};
   Result<std::string> hello = recv_frame(socket.get(), kMaxFrame, soon);
-  if (!hello.ok()) return hello.status();
+  if (!hello.ok()) return Status{};
   std::size_t local = 0;
   std::string process_name;
   std::istringstream{hello.value()} >> local >> process_name;
@@ -56,38 +89,58 @@ Status welcome(UniqueFd socket, const HostLinkRequest& request, std::vector<Memb
     return Status{StatusCode::kConfig,
                   "two ranks of this host claim the same place: \"" + hello.value() + "\""};
   }
-  Result<std::vector<UniqueFd>> bell = recv_fds(socket.get(), 1, soon);
-  if (!bell.ok()) return bell.status();
-  Result<UniqueFd> pidfd = open_peer_pidfd(socket.get());
-  if (!pidfd.ok()) return pidfd.status();
-  members[local] = Member{std::move(socket), std::move(process_name), std::move(bell.value()[0]),
-                          std::move(pidfd).value()};
-  return Status{};
+  const Status admitted = admit(socket, process_name, members[local], soon);
+  if (admitted.ok()) return admitted;
+  return Status{admitted.code(), name_of(request, local) +
+                                     " did not finish joining this host: " + admitted.message()};
 }
 
 Status gather_members(const HostLinkRequest& request, std::vector<Member>& members,
                       Deadline deadline) {
   const auto is_missing = [](const Member& member) { return !member.bell.valid(); };
+  Status failure;
   while (std::any_of(members.begin() + 1, members.end(), is_missing)) {
     Result<UniqueFd> socket = accept_connection(request.listening_fd, deadline);
-    if (!socket.ok())
+    if (!socket.ok()) {
+      if (!failure.ok()) return failure;
       return deadline.passed() ? missing_members(request, members) : socket.status();
-    SMDDP_RETURN_IF_ERROR(welcome(std::move(socket).value(), request, members, deadline));
+    }
+    Status welcomed = welcome(std::move(socket).value(), request, members, deadline);
+    if (welcomed.ok() || !failure.ok()) continue;
+    // Those who are on their way get a moment to come in, so that they can be told.
+    failure = std::move(welcomed);
+    deadline = std::min(deadline, Deadline::after(kVerdictGrace));
   }
-  return Status{};
+  return failure;
 }
 
-Status hand_out(int memory, const std::vector<Member>& members, Deadline deadline) {
-  std::string names;
+/// Every member that can still hear it learns why there will be no group.
+Status refuse_all(const std::vector<Member>& members, Status why) {
+  const Deadline soon = Deadline::after(kVerdictGrace);
+  for (const Member& member : members) {
+    if (member.socket.valid()) (void)send_frame(member.socket.get(), refusal(why), soon);
+  }
+  return why;
+}
+
+Status hand_out(int memory, const HostLinkRequest& request, const std::vector<Member>& members,
+                Deadline deadline) {
+  std::string verdict = "0 ";
   std::vector<int> fds{memory};
   for (const Member& member : members) {
-    names += member.process_name + " ";
+    verdict += member.process_name + " ";
     fds.push_back(member.bell.get());
     fds.push_back(member.pidfd.get());
   }
+  // A member that is gone by now is found dead by those who are here; they have its pidfd.
   for (std::size_t local = 1; local < members.size(); ++local) {
-    SMDDP_RETURN_IF_ERROR(send_frame(members[local].socket.get(), names, deadline));
-    SMDDP_RETURN_IF_ERROR(send_fds(members[local].socket.get(), fds, deadline));
+    const int socket = members[local].socket.get();
+    Status sent = send_frame(socket, verdict, deadline);
+    if (sent.ok()) sent = send_fds(socket, fds, deadline);
+    if (!sent.ok() && sent.code() != StatusCode::kPeerLost) {
+      return Status{sent.code(),
+                    name_of(request, local) + " did not take the shared memory: " + sent.message()};
+    }
   }
   return Status{};
 }
@@ -98,13 +151,15 @@ Result<HostLink> lead(RuntimeImpl& runtime, const HostLinkRequest& request, Dead
   if (!own_pidfd.ok()) return own_pidfd.status();
   members[0] = Member{
       {}, runtime.process_name(), copy_of(runtime.progress().bell()), std::move(own_pidfd).value()};
-  SMDDP_RETURN_IF_ERROR(gather_members(request, members, deadline));
+  if (Status gathered = gather_members(request, members, deadline); !gathered.ok())
+    return refuse_all(members, std::move(gathered));
 
   Result<UniqueFd> memory = create_memory_file(request.segment_bytes);
-  if (!memory.ok()) return memory.status();
+  if (!memory.ok()) return refuse_all(members, memory.status());
   Result<Mapping> segment = Mapping::shared(memory.value().get(), request.segment_bytes);
-  if (!segment.ok()) return segment.status();
-  SMDDP_RETURN_IF_ERROR(hand_out(memory.value().get(), members, deadline));
+  if (!segment.ok()) return refuse_all(members, segment.status());
+  if (Status given = hand_out(memory.value().get(), request, members, deadline); !given.ok())
+    return refuse_all(members, std::move(given));
 
   HostLink link{std::move(segment).value(), {}};
   link.peers.push_back(nullptr);
@@ -118,35 +173,33 @@ Result<HostLink> lead(RuntimeImpl& runtime, const HostLinkRequest& request, Dead
 
 // ---- the others ----
 
-Result<HostLink> follow(RuntimeImpl& runtime, const HostLinkRequest& request, Deadline deadline) {
-  const RankInfo& leader = request.members[0];
-  Result<UniqueFd> connected = connect_abstract(leader.abstract_name, deadline);
-  if (!connected.ok()) {
-    return Status{connected.status().code(),
-                  "cannot reach rank " + std::to_string(label_of(request.labels, leader.rank)) +
-                      ", which seems to be on this host (" + connected.status().message() +
-                      "); if it is not, give each host its own SMDDP_HOST_ID"};
-  }
-  const int socket = connected.value().get();
-  SMDDP_RETURN_IF_ERROR(authenticate_client(socket, request.secret, request.context, deadline));
-  SMDDP_RETURN_IF_ERROR(
-      send_frame(socket, std::to_string(request.self) + " " + runtime.process_name(), deadline));
-  const int own_bell = runtime.progress().bell();
-  SMDDP_RETURN_IF_ERROR(send_fds(socket, std::span{&own_bell, 1}, deadline));
+Result<UniqueFd> reach_leader(const HostLinkRequest& request, Deadline deadline) {
+  Result<UniqueFd> connected = connect_abstract(request.members[0].abstract_name, deadline);
+  if (connected.ok()) return connected;
+  return Status{connected.status().code(),
+                "cannot reach " + name_of(request, 0) + ", which seems to be on this host (" +
+                    connected.status().message() +
+                    "); if it is not, give each host its own SMDDP_HOST_ID"};
+}
 
-  Result<std::string> names = recv_frame(socket, kMaxFrame, deadline);
-  if (!names.ok()) return names.status();
-  Result<std::vector<UniqueFd>> received =
-      recv_fds(socket, 1 + 2 * request.members.size(), deadline);
-  if (!received.ok()) return received.status();
-  std::vector<UniqueFd>& fds = received.value();
+Status introduce(int leader, RuntimeImpl& runtime, const HostLinkRequest& request,
+                 Deadline deadline) {
+  SMDDP_RETURN_IF_ERROR(authenticate_client(leader, request.secret, request.context, deadline));
+  SMDDP_RETURN_IF_ERROR(
+      send_frame(leader, std::to_string(request.self) + " " + runtime.process_name(), deadline));
+  const int own_bell = runtime.progress().bell();
+  return send_fds(leader, std::span{&own_bell, 1}, deadline);
+}
+
+Result<HostLink> adopt(const std::string& verdict, std::vector<UniqueFd>& fds, RuntimeImpl& runtime,
+                       const HostLinkRequest& request) {
   Result<Mapping> segment = Mapping::shared(fds[0].get(), request.segment_bytes);
   if (!segment.ok()) return segment.status();
-
   HostLink link{std::move(segment).value(), {}};
-  std::istringstream words{names.value()};
+  std::istringstream words{verdict};
+  std::string name;
+  words >> name;  // the code
   for (std::size_t local = 0; local < request.members.size(); ++local) {
-    std::string name;
     words >> name;
     const bool own = local == static_cast<std::size_t>(request.self);
     link.peers.push_back(
@@ -154,6 +207,24 @@ Result<HostLink> follow(RuntimeImpl& runtime, const HostLinkRequest& request, De
             : runtime.meet(name, std::move(fds[1 + 2 * local]), std::move(fds[2 + 2 * local])));
   }
   return link;
+}
+
+Result<HostLink> follow(RuntimeImpl& runtime, const HostLinkRequest& request, Deadline deadline) {
+  const auto lost = [&](const Status& why) {
+    return Status{why.code(),
+                  name_of(request, 0) + " did not hand over the shared memory: " + why.message()};
+  };
+  Result<UniqueFd> leader = reach_leader(request, deadline);
+  if (!leader.ok()) return leader.status();
+  const int socket = leader.value().get();
+  if (Status met = introduce(socket, runtime, request, deadline); !met.ok()) return lost(met);
+  const Deadline later = deadline.extended(kVerdictGrace);
+  Result<std::string> verdict = recv_frame(socket, kMaxFrame, later);
+  if (!verdict.ok()) return lost(verdict.status());
+  SMDDP_RETURN_IF_ERROR(to_status(verdict.value()));
+  Result<std::vector<UniqueFd>> fds = recv_fds(socket, 1 + 2 * request.members.size(), later);
+  if (!fds.ok()) return lost(fds.status());
+  return adopt(verdict.value(), fds.value(), runtime, request);
 }
 
 }  // namespace

@@ -37,6 +37,9 @@ std::optional<Notice> decode(std::span<const std::byte> bytes) {
   const bool complete = take(bytes, notice.kind) && take(bytes, notice.signature) &&
                         take(bytes, notice.operations) && take(bytes, notice.code);
   if (!complete || notice.kind > Notice::Kind::kFault) return std::nullopt;
+  const bool is_failure = notice.code != StatusCode::kOk && notice.code != StatusCode::kAgain &&
+                          notice.code <= StatusCode::kSystem;
+  if (notice.kind == Notice::Kind::kFault && !is_failure) return std::nullopt;
   notice.text.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return notice;
 }

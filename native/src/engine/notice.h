@@ -15,7 +15,7 @@ namespace smddp {
 /// What ranks of different hosts tell each other outside of operations. Inside a host the board
 /// does it.
 struct Notice {
-  enum class Kind : std::uint8_t { kStarted, kLeft, kFault };
+  enum class Kind : std::uint8_t { kStarted, kLeft, kFinished, kFault };
   Kind kind = Kind::kStarted;
   Signature signature;                ///< kStarted
   std::uint64_t operations = 0;       ///< kLeft: how many it took part in; kFault: in which

@@ -94,6 +94,14 @@ Status check_request(const Request& request, Rank self, int world) {
                                   std::to_string(world));
     }
   }
+  if (request.collective == Collective::kAllToAll && !request.counts.empty() &&
+      !request.send_counts.empty()) {
+    const auto own = static_cast<std::size_t>(self);
+    if (request.counts[own] != request.send_counts[own]) {
+      return invalid(request, "this rank sends itself " + std::to_string(request.send_counts[own]) +
+                                  " elements and expects " + std::to_string(request.counts[own]));
+    }
+  }
   if (request.in == nullptr && in_count(request, self, world) > 0)
     return invalid(request, "no input buffer");
   if (request.out == nullptr && out_count(request, self, world) > 0)

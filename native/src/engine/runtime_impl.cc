@@ -1,5 +1,6 @@
 #include "engine/runtime_impl.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -127,7 +128,14 @@ void Runtime::leave_all() {
       if (auto communicator = known.lock()) alive.push_back(std::move(communicator));
     }
   }
-  for (const auto& communicator : alive) communicator->leave(communicator->config().leave_grace);
+  // All others hear of it at once, however long the groups before theirs take.
+  std::chrono::milliseconds grace{0};
+  for (const auto& communicator : alive) {
+    communicator->announce_leave();
+    grace = std::max(grace, communicator->config().leave_grace);
+  }
+  const Deadline deadline = Deadline::after(grace);
+  for (const auto& communicator : alive) communicator->leave(deadline);
 }
 
 }  // namespace smddp

@@ -3,22 +3,21 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
-#include <new>
 
 namespace smddp {
 
 /// Uninitialised memory that grows and is kept from one operation to the next.
 class Scratch {
  public:
-  /// At least `bytes` bytes, aligned to a page; what was there before is lost when it grows.
-  std::byte* reserve(std::size_t bytes) {
-    if (bytes > capacity_) {
-      memory_.reset();
-      capacity_ = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-      memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, capacity_)));
-      if (!memory_) throw std::bad_alloc{};
-    }
-    return memory_.get();
+  /// At least `bytes` bytes, aligned to a page; what was there before is lost when it grows. False
+  /// when there is not so much memory.
+  [[nodiscard]] bool reserve(std::size_t bytes) noexcept {
+    if (bytes <= capacity_) return true;
+    const std::size_t wanted = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    memory_.reset();
+    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, wanted)));
+    capacity_ = memory_ ? wanted : 0;
+    return memory_ != nullptr;
   }
   std::byte* data() const noexcept { return memory_.get(); }
 

@@ -51,6 +51,16 @@ Status Watch::verdict() {
   return now < *later_fault_seen_ + kLaterFaultGrace ? Status{} : fault.status;
 }
 
+Status Watch::report_own(const Status& own) {
+  const StatusCode code = own.code() == StatusCode::kAborted ? StatusCode::kPeerLost : own.code();
+  const Fault fault{Status{code, group_.describe(operation_) + " failed: " +
+                                     group_.name_of(group_.self) + ": " + own.message()},
+                    operation_.sequence};
+  if (!group_.board->record_fault(fault)) return group_.board->fault().status;
+  group_.bell->ring();
+  return own;
+}
+
 void Watch::report(const Fault& fault) {
   group_.board->record_fault(fault);
   group_.bell->ring();
@@ -63,19 +73,25 @@ void Watch::report(StatusCode code, const std::string& text) {
 void Watch::broadcast(const Notice& notice) {
   if (group_.transport == nullptr) return;
   const std::string bytes = encode(notice);
-  const int own_host = group_.placement.host_of(group_.self);
   for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
-    if (group_.placement.host_of(rank) == own_host || closed_[static_cast<std::size_t>(rank)])
-      continue;
+    if (is_local(rank) || closed_[static_cast<std::size_t>(rank)]) continue;
     group_.transport->post_notice(rank, std::as_bytes(std::span{bytes}));
   }
 }
 
 void Watch::on_mismatch(Rank peer, const Envelope& theirs) {
+  const Signature other = to_signature(theirs);
+  if (other == operation_) {
+    report(StatusCode::kMismatch,
+           group_.describe(operation_) + ": " + group_.name_of(group_.self) + " and " +
+               group_.name_of(peer) +
+               " do not agree on how many elements one of them sends to the other");
+    return;
+  }
   report(
       StatusCode::kMismatch,
-      group_.name_of(group_.self) + " called " + describe(operation_) + ", but " +
-          group_.name_of(peer) + " called " + describe(to_signature(theirs)) +
+      group_.name_of(group_.self) + " called " + group_.describe(operation_) + ", but " +
+          group_.name_of(peer) + " called " + group_.describe(other) +
           "; all ranks must call the same collectives, with the same arguments, in the same order");
 }
 
@@ -88,6 +104,9 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
       break;
     case Notice::Kind::kLeft:
       group_.board->set_left(peer, notice->operations);
+      break;
+    case Notice::Kind::kFinished:
+      group_.board->set_finished(peer);
       break;
     case Notice::Kind::kFault:
       report(Fault{Status{notice->code, notice->text}, notice->operations});
@@ -109,10 +128,10 @@ void Watch::look_for_the_dead() {
   for (std::size_t rank = 0; rank < closed_.size(); ++rank) {
     if (closed_[rank]) dead.push_back(static_cast<Rank>(rank));
   }
-  std::erase_if(dead, [this](Rank rank) { return group_.board->left_after(rank).has_value(); });
+  std::erase_if(dead, [this](Rank rank) { return group_.board->has_finished(rank); });
   // A dying rank may have recorded why, or another rank may have; that text says more than ours.
   if (dead.empty() || group_.board->has_fault()) return;
-  report(StatusCode::kPeerLost, describe(operation_) + " failed: " + culprits(dead, "died"));
+  report(StatusCode::kPeerLost, group_.describe(operation_) + " failed: " + culprits(dead, "died"));
 }
 
 void Watch::look_for_leavers() {
@@ -120,7 +139,8 @@ void Watch::look_for_leavers() {
     const auto operations = group_.board->left_after(rank);
     if (rank == group_.self || !operations || *operations > operation_.sequence) continue;
     const std::string how = "left the group after " + std::to_string(*operations) + " operations";
-    report(StatusCode::kPeerLost, describe(operation_) + " failed: " + culprits({rank}, how));
+    report(StatusCode::kPeerLost,
+           group_.describe(operation_) + " failed: " + culprits({rank}, how));
     return;
   }
 }
@@ -138,40 +158,48 @@ void Watch::look_at_the_clock(const Execution& execution) {
   if (deadline_.passed()) expire(execution);
 }
 
-std::vector<Rank> Watch::not_started() const {
+bool Watch::is_local(Rank rank) const {
+  return group_.placement.host_of(rank) == group_.placement.host_of(group_.self);
+}
+
+// A rank of another host says that it has started only when it has to wait: one that says nothing
+// may be done already, unless this rank misses something from it.
+std::vector<Rank> Watch::not_started(const Execution& execution) const {
+  const std::vector<Rank> missed = execution.waiting_for();
   std::vector<Rank> ranks;
   for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
-    if (group_.board->started(rank) <= operation_.sequence) ranks.push_back(rank);
+    if (group_.board->started(rank) > operation_.sequence) continue;
+    if (is_local(rank) || std::find(missed.begin(), missed.end(), rank) != missed.end())
+      ranks.push_back(rank);
   }
   return ranks;
 }
 
 void Watch::expire(const Execution& execution) {
-  const std::vector<Rank> missing = not_started();
+  const std::vector<Rank> missing = not_started(execution);
   if (!missing.empty()) {
-    report(StatusCode::kTimeout, describe(operation_) + " timed out after " + seconds_waited() +
+    report(StatusCode::kTimeout, group_.describe(operation_) + " timed out after " +
+                                     seconds_waited() +
                                      "; missing: " + culprits(missing, "has not started it"));
     return;
   }
   const std::vector<Rank> waiting_for = execution.waiting_for();
-  const int own_host = group_.placement.host_of(group_.self);
-  const bool second_hand = std::none_of(waiting_for.begin(), waiting_for.end(), [&](Rank rank) {
-    return group_.placement.host_of(rank) == own_host;
-  });
+  const bool second_hand = std::none_of(waiting_for.begin(), waiting_for.end(),
+                                        [this](Rank rank) { return is_local(rank); });
   if (group_.transport != nullptr && second_hand &&
       Clock::now() < deadline_.at() + kSecondHandGrace)
     return;
   report(StatusCode::kTimeout,
-         describe(operation_) + " timed out after " + seconds_waited() +
+         group_.describe(operation_) + " timed out after " + seconds_waited() +
              "; all ranks started it; " +
              (waiting_for.empty() ? "nothing is missing"
                                   : culprits(waiting_for, "makes no progress")));
 }
 
 void Watch::warn(const Execution& execution) {
-  std::vector<Rank> late = not_started();
+  std::vector<Rank> late = not_started(execution);
   if (late.empty()) late = execution.waiting_for();
-  log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + describe(operation_) +
+  log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + group_.describe(operation_) +
                                 " has waited " + seconds_waited() + " for " +
                                 culprits(late, "late"));
 }
@@ -185,10 +213,9 @@ std::string Watch::seconds_waited() const {
 
 std::string Watch::last_seen(Rank rank) const {
   const auto signature = group_.board->last_signature(rank);
-  if (signature) return ", last operation: " + describe(*signature);
+  if (signature) return ", last operation: " + group_.describe(*signature);
   // What a rank of another host did is known only since it told us that it waits.
-  const bool is_local = group_.placement.host_of(rank) == group_.placement.host_of(group_.self);
-  return is_local ? ", no operation yet" : "";
+  return is_local(rank) ? ", no operation yet" : "";
 }
 
 // "rank 1 (hostA, pid 7) died, last operation: barrier #3"

@@ -32,9 +32,9 @@ class Watch {
   void on_notice(Rank peer, std::span<const std::byte> bytes);
   void on_closed(Rank peer, const Status& why);
 
-  /// Records a failure found elsewhere.
-  void report(const Fault& fault);
-  void report(StatusCode code, const std::string& text);
+  /// Records a failure of this rank itself, in words that tell the others whose it is. Returns what
+  /// this rank's operations end with: `own`, or the failure that was recorded before.
+  Status report_own(const Status& own);
   /// Tells ranks of other hosts.
   void broadcast(const Notice& notice);
   /// When `inspect` should be called at the latest.
@@ -43,13 +43,16 @@ class Watch {
  private:
   using Clock = Deadline::Clock;
 
+  void report(const Fault& fault);
+  void report(StatusCode code, const std::string& text);
   Status verdict();
   void look_for_the_dead();
   void look_for_leavers();
   void look_at_the_clock(const Execution& execution);
   void expire(const Execution& execution);
   void warn(const Execution& execution);
-  std::vector<Rank> not_started() const;
+  std::vector<Rank> not_started(const Execution& execution) const;
+  bool is_local(Rank rank) const;
   std::string last_seen(Rank rank) const;
   std::string culprits(const std::vector<Rank>& ranks, const std::string& what) const;
   std::string seconds_waited() const;

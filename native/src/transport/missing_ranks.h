@@ -14,7 +14,9 @@ struct MissingRank {
   std::string why;
 };
 
-/// kTimeout: "rank 0 gave up waiting for rank 2 (connection refused), rank 3"
-Status missing_ranks_status(Rank self, const std::vector<MissingRank>& missing);
+/// kTimeout: "gave up waiting for the connection to rank 2 (connection refused), rank 3". `labels`
+/// are what people call the ranks, see `label_of`.
+Status missing_ranks_status(const std::vector<Rank>& labels,
+                            const std::vector<MissingRank>& missing);
 
 }  // namespace smddp

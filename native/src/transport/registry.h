@@ -14,6 +14,7 @@ namespace smddp {
 /// What a transport may know about the communicator that it serves.
 struct TransportContext {
   Rank self = 0;
+  std::vector<Rank> labels{};    ///< what messages call the ranks; empty: their numbers
   std::string listen_interface;  ///< IPv4 address to listen on; empty = chosen by the transport
   std::function<void()>
       wake;  ///< wakes the thread that drives this rank; thread-safe (inproc needs it)

@@ -202,6 +202,13 @@ TEST_CASE("exchange: ranks that do not fit together are told on all ranks") {
   check_all_say(run(other_secret, not_rank_1, soon()),
                 "rank 1 lacks SMDDP_JOB_SECRET and rank 0 has it");
 
+  MemoryStore settings;
+  auto other_chunk = introduce_all(3);
+  for (auto& introduction : other_chunk) introduction.settings = "SMDDP_CHUNK_BYTES=4096";
+  other_chunk[1].settings = "SMDDP_CHUNK_BYTES=8192";
+  check_all_say(run(settings, other_chunk, soon()),
+                "rank 1 has SMDDP_CHUNK_BYTES=8192 and rank 0 has SMDDP_CHUNK_BYTES=4096");
+
   MemoryStore version;
   REQUIRE(version.set("rank-1", "a record of another version", soon()).ok());
   check_all_say({exchange(version, introduce(0, 2), soon())}, "same version of smddp");

@@ -138,8 +138,7 @@ TEST_CASE("ranks that never come are all named at the deadline, the others are n
         const std::size_t waiting = result.message().find("waiting");
         REQUIRE(waiting != std::string::npos);
         for (Rank other = 0; other < 5; ++other) {
-          const bool named =
-              result.message().find("rank " + std::to_string(other), waiting) != std::string::npos;
+          const bool named = result.message().find(label(other), waiting) != std::string::npos;
           const bool is_missing = std::find(missing.begin(), missing.end(), other) != missing.end();
           CHECK(named == is_missing);
         }

@@ -75,6 +75,7 @@ TestRank::TestRank(const std::string& name, Rank rank, const std::string& listen
       poller(Poller::open().value()) {
   TransportContext context;
   context.self = rank;
+  for (Rank one = 0; one < 16; ++one) context.labels.push_back(100 + one);
   context.listen_interface = listen_interface;
   context.wake = [fd = wake_event.get()] {
     const std::uint64_t one = 1;

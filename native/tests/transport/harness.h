@@ -22,6 +22,9 @@ namespace smddp::test {
 
 inline Deadline soon() { return Deadline::after(std::chrono::seconds(30)); }
 
+/// What messages call a rank in these tests.
+inline std::string label(Rank rank) { return "rank " + std::to_string(100 + rank); }
+
 /// Bytes that differ by `seed` and position.
 std::vector<std::byte> pattern(unsigned seed, std::size_t bytes);
 Envelope envelope(unsigned seed);

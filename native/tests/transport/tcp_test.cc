@@ -94,7 +94,7 @@ TEST_CASE("tcp: who is refused learns why") {
   CHECK(run_threads(functions) == std::vector<std::string>{});
   CHECK(refused.code() == StatusCode::kTimeout);
   CAPTURE(refused.message());
-  CHECK(refused.message().find("rank 0 (") != std::string::npos);
+  CHECK(refused.message().find(label(0) + " (") != std::string::npos);
   CHECK(refused.message().find("secret") != std::string::npos);
 }
 

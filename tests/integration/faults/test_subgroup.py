@@ -25,6 +25,15 @@ def test_ranks_have_their_global_numbers(torch_template: Template, ending: str, 
         assert [ranks[0].returncode, ranks[2].returncode] == [0, 0]
 
 
+def test_roots_have_their_global_numbers(torch_template: Template) -> None:
+    with World(4, f"{CASES}:roots", starter=torch_template) as world:
+        ranks = world.join()
+        for rank in (1, 3):
+            message = assert_raised(ranks[rank], "SMDDPMismatchError", torch=True)
+            assert "root 1)" in message
+            assert "root 3)" in message
+
+
 def test_who_does_not_come_has_its_global_number(torch_template: Template) -> None:
     with World(4, f"{CASES}:absent", "3", starter=torch_template) as world:
         message = assert_raised(world.join([1])[0], "SMDDPTimeoutError", torch=True)

@@ -5,7 +5,9 @@
 namespace smddp {
 
 ExchangeRoutine::ExchangeRoutine(const ShmCall& call)
-    : call_(call), window_(call.window(static_cast<std::size_t>(call.ranks))) {}
+    : call_(call),
+      piece_bytes_(call.piece_bytes(static_cast<std::size_t>(call.ranks))),
+      window_((piece_bytes_ - kCacheLine) / call.element_bytes) {}
 
 // A rank knows only what it sends and receives; the provider uses the largest number that any rank
 // needs.
@@ -16,17 +18,28 @@ std::uint64_t ExchangeRoutine::rounds() const {
   return window_rounds(longest, window_);
 }
 
-std::byte* ExchangeRoutine::staged(int from, int to, std::uint64_t chunk) const {
-  return call_.region->half(from, chunk) +
-         static_cast<std::size_t>(to) * window_ * call_.element_bytes;
+std::byte* ExchangeRoutine::piece(int from, int to, std::uint64_t chunk) const {
+  return call_.region->half(from, chunk) + static_cast<std::size_t>(to) * piece_bytes_;
+}
+
+int ExchangeRoutine::disagreeing_rank(std::uint64_t chunk) const {
+  for (int rank = 0; rank < call_.ranks; ++rank) {
+    if (rank == call_.self) continue;
+    std::size_t sent = 0;
+    std::memcpy(&sent, piece(rank, call_.self, chunk), sizeof(sent));
+    if (sent != call_.step->out_parts[static_cast<std::size_t>(rank)].count) return rank;
+  }
+  return -1;
 }
 
 void ExchangeRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
   for (int rank = 0; rank < call_.ranks; ++rank) {
+    if (rank == call_.self) continue;
     const Part& part = call_.step->in_parts[static_cast<std::size_t>(rank)];
+    if (round == 0) std::memcpy(piece(call_.self, rank, chunk), &part.count, sizeof(part.count));
     const std::size_t count = window_count(part.count, window_, round);
-    if (count == 0 || rank == call_.self) continue;
+    if (count == 0) continue;
     std::memcpy(staged(call_.self, rank, chunk), call_.in_at(part.offset + begin),
                 count * call_.element_bytes);
   }

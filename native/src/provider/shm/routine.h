@@ -11,6 +11,8 @@
 
 namespace smddp {
 
+inline constexpr std::size_t kCacheLine = 64;
+
 /// One native step bound to memory, seen by one rank of the group.
 struct ShmCall {
   const ShmRegion* region = nullptr;
@@ -26,11 +28,12 @@ struct ShmCall {
 
   const std::byte* in_at(std::size_t element) const { return in + element * element_bytes; }
   std::byte* out_at(std::size_t element) const { return out + element * element_bytes; }
-  /// Elements that fit into one of `shares` equal pieces of a staging half; pieces start on cache
-  /// lines.
-  std::size_t window(std::size_t shares) const {
-    return region->half_bytes() / shares / 64 * 64 / element_bytes;
+  /// Bytes of one of `shares` equal pieces of a staging half; pieces start on cache lines.
+  std::size_t piece_bytes(std::size_t shares) const {
+    return region->half_bytes() / shares / kCacheLine * kCacheLine;
   }
+  /// Elements that fit into such a piece.
+  std::size_t window(std::size_t shares) const { return piece_bytes(shares) / element_bytes; }
 };
 
 /// A round of a collective moves one staging half of every rank:
@@ -45,6 +48,8 @@ class ShmRoutine {
   virtual ~ShmRoutine() = default;
   virtual std::uint64_t rounds() const = 0;
   virtual bool has_second_stage() const { return false; }
+  /// A rank that, as `copy_in` of round 0 has told, means other counts than this one; -1: none.
+  virtual int disagreeing_rank(std::uint64_t /*chunk*/) const { return -1; }
   virtual void copy_in(std::uint64_t round, std::uint64_t chunk) = 0;
   virtual void consume(std::uint64_t round, std::uint64_t chunk) = 0;
   virtual void copy_out(std::uint64_t /*round*/, std::uint64_t /*chunk*/) {}

@@ -76,18 +76,24 @@ class GatherRoutine final : public ShmRoutine {
   std::size_t window_;
 };
 
-/// all_to_all.
+/// all_to_all. Counts are known to sender and receiver alone, so each piece begins with a cache
+/// line that holds the sender's.
 class ExchangeRoutine final : public ShmRoutine {
  public:
   explicit ExchangeRoutine(const ShmCall& call);
   std::uint64_t rounds() const override;
   void copy_in(std::uint64_t round, std::uint64_t chunk) override;
   void consume(std::uint64_t round, std::uint64_t chunk) override;
+  int disagreeing_rank(std::uint64_t chunk) const override;
 
  private:
-  std::byte* staged(int from, int to, std::uint64_t chunk) const;
+  std::byte* piece(int from, int to, std::uint64_t chunk) const;
+  std::byte* staged(int from, int to, std::uint64_t chunk) const {
+    return piece(from, to, chunk) + kCacheLine;
+  }
 
   ShmCall call_;
+  std::size_t piece_bytes_;
   std::size_t window_;
 };
 

@@ -86,6 +86,11 @@ bool ShmProvider::accept_first_stage(CompletionSink& sink) {
     }
     rounds_ = std::max(rounds_, cell.rounds);
   }
+  if (const int other = routine_->disagreeing_rank(chunk_); other >= 0) {
+    phase_ = Phase::kMismatch;
+    sink.mismatch(ranks_[static_cast<std::size_t>(other)], envelope_);
+    return false;
+  }
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/rank_label.h"
 #include "transport/inproc/switchboard.h"
 #include "transport/posted_receive.h"
 #include "transport/ring_queue.h"
@@ -100,7 +101,7 @@ class InprocPeer {
 class InprocTransport final : public Transport {
  public:
   explicit InprocTransport(const TransportContext& context)
-      : self_(context.self), bell_(std::make_shared<Bell>(context.wake)) {}
+      : self_(context.self), labels_(context.labels), bell_(std::make_shared<Bell>(context.wake)) {}
 
   ~InprocTransport() override {
     // In a forked child the locks may be held by threads that do not exist there, and nothing else
@@ -122,7 +123,7 @@ class InprocTransport final : public Transport {
 
   Status connect(std::span<const PeerAddress> peers, const std::string& secret,
                  const std::string& context, Deadline deadline) override {
-    const Switchboard::Caller caller{self_, address_, secret + "\n" + context, bell_};
+    const Switchboard::Caller caller{self_, labels_, address_, secret + "\n" + context, bell_};
     std::vector<Switchboard::Call> calls;
     for (const PeerAddress& peer : peers) calls.push_back({peer.rank, peer.address, nullptr});
     const Status status = Switchboard::instance().connect(caller, calls, deadline);
@@ -180,11 +181,13 @@ class InprocTransport final : public Transport {
   Status not_usable(Rank peer) const {
     if (abandoned_)
       return {StatusCode::kState, "the communicator has failed; its transport sends only notices"};
-    return {StatusCode::kInvalidArgument, "rank " + std::to_string(peer) + " is not connected"};
+    return {StatusCode::kInvalidArgument,
+            "rank " + std::to_string(label_of(labels_, peer)) + " is not connected"};
   }
 
   const pid_t owner_ = ::getpid();
   Rank self_;
+  std::vector<Rank> labels_;
   std::shared_ptr<Bell> bell_;
   std::string address_;
   std::vector<std::unique_ptr<InprocPeer>> peers_;

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/auth.h"
+#include "base/rank_label.h"
 #include "transport/missing_ranks.h"
 
 namespace smddp {
@@ -57,7 +58,7 @@ Status Switchboard::connect(const Caller& caller, std::vector<Call>& calls, Dead
   }
   joined_.notify_all();
   while (!std::all_of(calls.begin(), calls.end(), is_connected)) {
-    if (deadline.passed()) return missing_ranks_status(caller.rank, withdraw(caller, calls));
+    if (deadline.passed()) return missing_ranks_status(caller.labels, withdraw(caller, calls));
     joined_.wait_for(lock, deadline.remaining(kWaitAtOnce));
   }
   return {};
@@ -65,7 +66,7 @@ Status Switchboard::connect(const Caller& caller, std::vector<Call>& calls, Dead
 
 Status Switchboard::join(const Caller& caller, Call& call) {
   if (!open_.contains(call.address)) {
-    return {StatusCode::kPeerLost, "rank " + std::to_string(call.rank) +
+    return {StatusCode::kPeerLost, "rank " + std::to_string(label_of(caller.labels, call.rank)) +
                                        " has left, or is in another process (" + call.address +
                                        "): transport inproc connects the threads of one process"};
   }

@@ -56,6 +56,7 @@ class Switchboard {
   };
   struct Caller {
     Rank rank = -1;
+    const std::vector<Rank>& labels;  ///< what messages call the ranks
     std::string address;
     std::string credentials;  ///< ranks meet only when theirs are equal
     std::shared_ptr<Bell> bell;

@@ -1,5 +1,7 @@
 #include "transport/tcp/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -65,9 +67,20 @@ bool Connection::check_host(CompletionSink& sink) {
   return close(sink, {StatusCode::kPeerLost, "its host does not answer any more"});
 }
 
+bool Connection::delivered() const noexcept {
+  if (closed_ || !send_failure_.ok()) return true;
+  int unacknowledged = 0;
+  return outbox_.empty() &&
+         (::ioctl(socket_.get(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0);
+}
+
 void Connection::abandon() {
   inbox_.abandon();
-  outbox_.abandon();
+  if (closed_ || !send_failure_.ok()) {
+    outbox_.clear();
+  } else {
+    outbox_.abandon();
+  }
 }
 
 bool Connection::close(CompletionSink& sink, const Status& why) {

@@ -36,6 +36,7 @@ class Connection {
   bool check_host(CompletionSink& sink);
   void abandon();
   bool flushed() const noexcept { return closed_ || !send_failure_.ok() || outbox_.empty(); }
+  bool delivered() const noexcept;
 
  private:
   bool progress_sends(CompletionSink& sink);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "smddp/status.h"
 #include "smddp/types.h"
@@ -17,6 +18,7 @@ namespace smddp {
 /// Who this rank is while it gets connected. The texts are borrowed.
 struct Identity {
   Rank self = -1;
+  const std::vector<Rank>& labels;  ///< what messages call the ranks
   const std::string& secret;
   const std::string& context;
 };

@@ -95,7 +95,8 @@ std::size_t Outbox::gather(Pieces& pieces) {
       payload_sent = frame.sent - sizeof(FrameHeader);
     }
     if (payload_sent < frame.header.bytes) {
-      pieces[count++] = piece_of(frame.data + payload_sent, frame.header.bytes - payload_sent);
+      pieces[count++] =
+          piece_of(frame.data + (payload_sent - frame.skipped), frame.header.bytes - payload_sent);
     }
   }
   return count;
@@ -118,13 +119,10 @@ void Outbox::retire(CompletionSink& sink) {
   }
 }
 
+// Only what is still to be written: a message may be larger than the memory that is left.
 void Outbox::own_payload(Outgoing& frame) {
-  const std::size_t payload_sent =
-      frame.sent > sizeof(FrameHeader) ? frame.sent - sizeof(FrameHeader) : 0;
-  // Keeps the offsets; the part that is already written is not needed any more.
-  frame.owned.resize(frame.header.bytes);
-  std::copy(frame.data + payload_sent, frame.data + frame.header.bytes,
-            frame.owned.begin() + static_cast<std::ptrdiff_t>(payload_sent));
+  frame.skipped = frame.sent > sizeof(FrameHeader) ? frame.sent - sizeof(FrameHeader) : 0;
+  frame.owned.assign(frame.data + frame.skipped, frame.data + frame.header.bytes);
   frame.data = frame.owned.data();
   frame.token.reset();
 }

@@ -25,6 +25,8 @@ class Outbox {
   Pumped pump(int socket, CompletionSink& sink);
   /// Forgets the data. A frame that is partly written is finished from a copy.
   void abandon();
+  /// Forgets everything: the peer is gone.
+  void clear() { queue_ = {}; }
 
   bool empty() const noexcept { return queue_.empty(); }
   bool has_data() const noexcept;
@@ -32,7 +34,8 @@ class Outbox {
  private:
   struct Outgoing {
     FrameHeader header;
-    const std::byte* data = nullptr;
+    const std::byte* data = nullptr;  ///< of the last `header.bytes - skipped` bytes
+    std::size_t skipped = 0;     ///< payload bytes that were written before the rest was copied
     std::size_t sent = 0;        ///< of header and payload together
     std::optional<Token> token;  ///< none: nobody waits for it
     std::vector<std::byte> owned;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/rank_label.h"
 #include "base/socket.h"
 #include "transport/missing_ranks.h"
 #include "transport/tcp/address.h"
@@ -51,7 +52,7 @@ Status Rendezvous::prepare(std::span<const PeerAddress> peers) {
     outgoing.routes = routes_to(address.value());
     if (outgoing.routes.empty()) {
       return {StatusCode::kSystem,
-              "rank " + std::to_string(peer.rank) +
+              "rank " + std::to_string(label_of(identity_.labels, peer.rank)) +
                   " is on another host and has no network interface with an IPv4 address"};
     }
     outgoing_.push_back(std::move(outgoing));
@@ -151,7 +152,7 @@ Status Rendezvous::missing() const {
   for (const Rank rank : awaited_) missing.push_back({rank, "it has not connected"});
   std::sort(missing.begin(), missing.end(),
             [](const auto& a, const auto& b) { return a.rank < b.rank; });
-  return missing_ranks_status(identity_.self, missing);
+  return missing_ranks_status(identity_.labels, missing);
 }
 
 }  // namespace smddp

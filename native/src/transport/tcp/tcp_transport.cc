@@ -11,6 +11,7 @@
 
 #include "base/fork_guard.h"
 #include "base/guarded_fd.h"
+#include "base/rank_label.h"
 #include "base/socket.h"
 #include "transport/tcp/address.h"
 #include "transport/tcp/connection.h"
@@ -39,6 +40,7 @@ class TcpTransport final : public Transport {
   bool progress(CompletionSink& sink) override;
   void abandon() override;
   bool flushed() const noexcept override;
+  bool delivered() const noexcept override;
 
  private:
   Status adopt(std::vector<Meeting> meetings);
@@ -68,7 +70,7 @@ Result<std::string> TcpTransport::listen() {
 
 Status TcpTransport::connect(std::span<const PeerAddress> peers, const std::string& secret,
                              const std::string& context, Deadline deadline) {
-  Rendezvous rendezvous{{context_.self, secret, context}, listener_.get()};
+  Rendezvous rendezvous{{context_.self, context_.labels, secret, context}, listener_.get()};
   auto meetings = rendezvous.run(peers, deadline);
   listener_.reset();
   if (!meetings.ok()) return meetings.status();
@@ -143,6 +145,11 @@ bool TcpTransport::flushed() const noexcept {
                      [](const auto& connection) { return connection->flushed(); });
 }
 
+bool TcpTransport::delivered() const noexcept {
+  return std::all_of(connections_.begin(), connections_.end(),
+                     [](const auto& connection) { return connection->delivered(); });
+}
+
 Connection* TcpTransport::find(Rank peer) noexcept {
   const auto slot = static_cast<std::size_t>(peer);
   return peer >= 0 && slot < by_rank_.size() ? by_rank_[slot] : nullptr;
@@ -151,7 +158,8 @@ Connection* TcpTransport::find(Rank peer) noexcept {
 Status TcpTransport::not_usable(Rank peer) const {
   if (abandoned_)
     return {StatusCode::kState, "the communicator has failed; its transport sends only notices"};
-  return {StatusCode::kInvalidArgument, "rank " + std::to_string(peer) + " is not connected"};
+  return {StatusCode::kInvalidArgument,
+          "rank " + std::to_string(label_of(context_.labels, peer)) + " is not connected"};
 }
 
 void TcpTransport::collect_events() noexcept {

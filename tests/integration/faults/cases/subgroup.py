@@ -27,6 +27,19 @@ def leave(ending: str) -> None:
         say("no error")
 
 
+def roots() -> None:
+    """Ranks 1 and 3 of 4 form a group; each believes that it is the root of a broadcast."""
+    import torch
+    import torch.distributed as dist
+
+    join_torch(20)
+    group = dist.new_group([1, 3])
+    rank = dist.get_rank()
+    if rank in (1, 3):
+        with telling():
+            dist.broadcast(torch.full((3,), float(rank)), src=rank, group=group)
+
+
 def absent(timeout: str) -> None:
     """Rank 3 does not come to its group."""
     from datetime import timedelta

@@ -1,0 +1,133 @@
+// What ranks are told when one of them leaves, is late, or means something else.
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "conformance/case.h"
+#include "support/fabric.h"
+
+namespace smddp::test {
+namespace {
+
+constexpr int kRanks = 4;
+
+void for_each_fabric(const std::function<void(const World&)>& body) {
+  for (const Fabric& fabric : fabrics()) {
+    CAPTURE(fabric.name);
+    body(World{fabric, kRanks});
+  }
+}
+
+void expect(bool condition, const std::string& what) {
+  if (!condition) throw std::runtime_error(what);
+}
+
+bool names(const Status& outcome, Rank rank) {
+  return outcome.message().find("rank " + std::to_string(rank) + " (", 1) != std::string::npos;
+}
+
+void wait_for(const std::atomic<bool>& flag) {
+  const Deadline deadline = Deadline::after(std::chrono::seconds{20});
+  while (!flag.load() && !deadline.passed()) std::this_thread::yield();
+}
+
+TEST_CASE("leaving without grace ends all that is pending, and the others learn who left") {
+  for_each_fabric([](const World& world) {
+    std::atomic<bool> has_left{false};
+    std::atomic<int> called{0};
+    constexpr int kPending = 5;
+    world.run([&](Rank rank) {
+      const auto group = world.join(rank);
+      finish(group->connect());
+      std::vector<float> data(100, 2.5F + static_cast<float>(rank));
+      Request sum{.collective = Collective::kAllReduce,
+                  .dtype = DType::kFloat32,
+                  .in = data.data(),
+                  .out = data.data(),
+                  .count = data.size()};
+      if (rank == 2) {
+        sum.on_complete = [&](const Status&) { ++called; };
+        std::vector<Work> works;
+        for (int i = 0; i < kPending; ++i) works.push_back(group->submit(sum));
+        group->leave(std::chrono::milliseconds{0});
+        has_left = true;
+        for (const Work& work : works) {
+          expect(work.is_completed(), "an operation has no end");
+          expect(work.status().code() == StatusCode::kAborted, work.status().message());
+        }
+        return;
+      }
+      wait_for(has_left);
+      const Status outcome = outcome_of(*group, sum);
+      expect(outcome.code() == StatusCode::kPeerLost, outcome.message());
+      expect(names(outcome, 2), outcome.message());
+      expect(outcome.message().find("left") != std::string::npos, outcome.message());
+    });
+    CHECK(called == kPending);
+  });
+}
+
+TEST_CASE("all_to_all with counts that do not fit together is an error, never wrong data") {
+  for_each_fabric([](const World& world) {
+    world.run([&](Rank rank) {
+      const auto group = world.join(rank);
+      std::vector<std::size_t> sends(kRanks, 3);
+      std::vector<std::size_t> receives(kRanks, 3);
+      if (rank == 1) receives[0] = 4;  // but rank 0 sends it 3
+      std::vector<std::int32_t> in(12, rank);
+      std::vector<std::int32_t> out(13, -1);
+      const Status outcome = outcome_of(*group, {.collective = Collective::kAllToAll,
+                                                 .dtype = DType::kInt32,
+                                                 .in = in.data(),
+                                                 .out = out.data(),
+                                                 .counts = receives,
+                                                 .send_counts = sends});
+      // Who has all that it needs may be done before rank 1 has told the others.
+      if (outcome.ok()) return expect(rank != 1, "no error");
+      expect(outcome.code() == StatusCode::kMismatch, outcome.message());
+      expect(outcome.message().find("how many elements") != std::string::npos, outcome.message());
+    });
+  });
+}
+
+TEST_CASE("a deadline names who is late, and nobody who is done") {
+  for_each_fabric([](const World& world) {
+    std::atomic<int> ended{0};
+    world.run([&](Rank rank) {
+      const auto group = world.join(rank);
+      finish(group->connect());
+      if (rank == 3) {
+        const Deadline patience = Deadline::after(std::chrono::seconds{20});
+        while (ended < 3 && !patience.passed()) std::this_thread::yield();
+        return;
+      }
+      std::vector<float> data(1000, static_cast<float>(rank));
+      const Status outcome = outcome_of(*group, {.collective = Collective::kBroadcast,
+                                                 .dtype = DType::kFloat32,
+                                                 .root = 0,
+                                                 .in = data.data(),
+                                                 .out = data.data(),
+                                                 .count = data.size(),
+                                                 .timeout = std::chrono::milliseconds{1500}});
+      ++ended;
+      if (outcome.ok()) return;
+      expect(outcome.code() == StatusCode::kTimeout, outcome.message());
+      const std::string culprits = outcome.message().substr(outcome.message().find("timed out"));
+      expect(culprits.find("rank 3 (") != std::string::npos, outcome.message());
+      for (Rank other = 0; other < 3; ++other) {
+        expect(culprits.find("rank " + std::to_string(other) + " (") == std::string::npos,
+               outcome.message());
+      }
+    });
+  });
+}
+
+}  // namespace
+}  // namespace smddp::test

@@ -1,0 +1,61 @@
+"""The ``smddp info`` command, as users run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(60)
+
+SMDDP = str(Path(sys.executable).with_name("smddp"))
+
+
+def info(**env: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SMDDP_")}
+    return subprocess.run([SMDDP, "info"], env=inherited | env, capture_output=True, text=True, timeout=30)
+
+
+def test_shows_each_setting_and_its_origin() -> None:
+    shown = info(SMDDP_TIMEOUT="7", RANK="2", WORLD_SIZE="5", MASTER_ADDR="127.0.0.1", LOCAL_RANK="2")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "rank 2 of 5" in shown.stdout
+    assert "SMDDP_TIMEOUT = 7.0 (SMDDP_TIMEOUT)" in shown.stdout
+
+
+def test_shows_what_counts_where_nothing_is_set() -> None:
+    shown = info(NCCL_DEBUG="WEIRD")
+    assert "SMDDP_DEBUG = WARN (default)" in shown.stdout
+    assert "SMDDP_TIMEOUT = 300.0 (default; 1800 in torch.distributed)" in shown.stdout
+
+
+def test_a_parent_alone_is_no_launcher() -> None:
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "SMDDP_ALONE": "1 RANK=0 WORLD_SIZE=1"}
+    assert "rank 0 of 1 (from: single)" in info(**alone).stdout
+
+
+def test_never_shows_the_secret() -> None:
+    shown = info(SMDDP_JOB_SECRET="violet")
+    assert "SMDDP_JOB_SECRET = (secret) (SMDDP_JOB_SECRET)" in shown.stdout
+    assert "violet" not in shown.stdout + shown.stderr
+
+
+def test_bad_setting_is_one_line() -> None:
+    shown = info(SMDDP_TIMEOUT="soon")
+    assert shown.returncode == 2
+    assert shown.stdout == ""
+    assert shown.stderr.startswith("smddp: SMDDP_TIMEOUT")
+    assert shown.stderr.count("\n") == 1
+
+
+def test_closed_pipe_is_no_error() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        ended = subprocess.run([SMDDP, "info"], stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=30)
+    finally:
+        os.close(write_end)
+    assert ended.stderr == ""
