@@ -20,8 +20,6 @@ constexpr std::uint32_t kInlineYields = 400;
 constexpr std::uint32_t kTurnsPerLook = 64;
 // After a failure, this long is spent on telling the ranks of other hosts.
 constexpr std::chrono::seconds kFaultFlush{1};
-// Leaving: what lies ready to be sent and to be called back gets this long after the grace.
-constexpr std::chrono::milliseconds kClosingTime{500};
 
 Work finish_at_once(Request& request, Status outcome) {
   if (request.on_complete) request.on_complete(outcome);
@@ -154,35 +152,6 @@ int CommunicatorImpl::hosts() const {
   return phase_.load() == Phase::kReady && !leaving_.load() ? group_->placement.hosts() : 0;
 }
 
-void CommunicatorImpl::announce_leave() {
-  if (in_forked_child()) return;
-  leaving_.store(true);
-  if (phase_.load() != Phase::kReady || closed_.load()) return;
-  take_baton();
-  say_goodbye();
-  drop_baton();
-}
-
-void CommunicatorImpl::leave(Deadline deadline) {
-  if (in_forked_child() || left_.exchange(true)) return;
-  leaving_.store(true);
-  const auto pause = [] { std::this_thread::sleep_for(std::chrono::microseconds{100}); };
-  // What was submitted before the members met still runs once they have.
-  while (phase_.load() == Phase::kConnecting && is_busy() && !failed_.load() && !deadline.passed())
-    pause();
-  announce_leave();
-  while (is_busy() && !deadline.passed()) pause();
-  runtime_.progress().remove(*this);
-  take_baton();
-  closed_.store(true, std::memory_order_seq_cst);
-  end_pending();
-  const Deadline closing = std::max(deadline, Deadline::after(kClosingTime));
-  close_group(closing);
-  // Callbacks may need an interpreter that is about to end.
-  runtime_.completions().drain(closing);
-  // The baton is never dropped: nobody may touch the group any more.
-}
-
 // ---- engine thread: it looks again by itself, so it does not wake anybody when it drops the baton
 // ----
 
@@ -301,17 +270,6 @@ bool CommunicatorImpl::advance() {
   return moved;
 }
 
-// No operation stays without an end, not even one that another thread is queueing at this moment.
-void CommunicatorImpl::end_pending() {
-  while (pending_.load() > (telling_until_ ? 1 : 0)) {
-    if (!failed_.load()) {
-      fail(Status{StatusCode::kAborted,
-                  "the group \"" + options_.name + "\" was left while the operation was pending"});
-    }
-    if (!start_next()) ::sched_yield();
-  }
-}
-
 void CommunicatorImpl::finish_current(Status outcome) {
   running_ = false;
   pending_.fetch_sub(1);
@@ -365,31 +323,6 @@ bool CommunicatorImpl::go_on_telling() {
     pending_.fetch_sub(1);
   }
   return moved;
-}
-
-void CommunicatorImpl::say_goodbye() {
-  if (std::exchange(said_goodbye_, true)) return;
-  group_->board->set_left(options_.rank, submitted_.load());
-  group_->bell->ring();
-  watch_->broadcast(Notice{.kind = Notice::Kind::kLeft, .operations = submitted_.load()});
-}
-
-void CommunicatorImpl::close_group(Deadline deadline) {
-  if (group_ == nullptr) return;
-  if (!failed_.load()) {
-    group_->board->set_finished(options_.rank);
-    watch_->broadcast(Notice{.kind = Notice::Kind::kFinished});
-  }
-  if (Transport* transport = group_->transport.get()) {
-    // Until it lies at the peers: what they still send would make the kernel drop the rest.
-    while (!transport->delivered() && !deadline.passed()) {
-      if (!transport->progress(*this)) std::this_thread::sleep_for(std::chrono::microseconds{100});
-    }
-    transport->unwatch(runtime_.progress().poller());
-  }
-  execution_.reset();
-  watch_.reset();
-  group_.reset();
 }
 
 void CommunicatorImpl::complete(Token token, Status status) {

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from itertools import product
+from pathlib import Path
 
 import pytest
 from integration.faults.checks import LINKS, assert_nothing_left, assert_raised, select
@@ -49,6 +50,20 @@ def test_killed_without_torch(template: Template, link: str, number: int) -> Non
     rng = random.Random(f"{SEED} {link} {number}")
     print(f"seed {SEED}")
     kill_one(World(4, f"{CASES}:numpy_loop", "30", starter=template, **LINKS[link]._asdict()), rng)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_killed_while_leaving(template: Template, link: str, tmp_path: Path) -> None:
+    case = "integration.faults.cases.stopped:leave_slowly"
+    go = tmp_path / "go"
+    how = LINKS[link]._replace(env=LINKS[link].env | {"SMDDP_LEAVE_GRACE": "60"})
+    with World(4, case, str(go), starter=template, **how._asdict()) as world:
+        world.wait_for("leaving", ranks=[3])
+        killed = world.signal(3, signal.SIGKILL)
+        go.touch()
+        for rank in world.join([0, 1, 2]):
+            assert "rank 3 (" in assert_raised(rank, "SMDDPPeerLostError", torch=False, since=killed)
+        assert_nothing_left(world)
 
 
 @pytest.mark.parametrize(("link", "number"), select(product(LINKS, range(10)), lambda case: case[1] < 2))

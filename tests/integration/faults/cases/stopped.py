@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 
 import numpy as np
-from integration.faults.cases.common import join, say, telling
+from integration.faults.cases.common import join, join_numpy, say, telling
 
 import smddp
 
@@ -40,6 +42,24 @@ def join_and_loop(timeout: str) -> None:
         world = smddp.init(timeout=float(timeout))
         while True:
             world.all_reduce(np.ones(10))
+
+
+def leave_slowly(signal_file: str) -> None:
+    """Rank 3 leaves while an operation is pending that the others start when the file is there."""
+    from pathlib import Path
+
+    world = join_numpy(30)
+    array = np.full(300_000, world.rank + 1.0)
+    if world.rank == 3:
+        world.all_reduce(array, async_op=True)
+        say("leaving")
+        smddp.shutdown()
+        return
+    deadline = time.monotonic() + 20
+    while not Path(signal_file).exists() and time.monotonic() < deadline:
+        os.sched_yield()
+    with telling():
+        world.all_reduce(array)
 
 
 def wait_for_nobody() -> None:
