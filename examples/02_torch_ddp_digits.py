@@ -10,11 +10,15 @@ Run it alone, or on several ranks:
 from __future__ import annotations
 
 import time
+from argparse import Namespace
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, DistributedSampler, Subset
 from tqdm import tqdm
 
@@ -22,6 +26,26 @@ import smddp.torch
 import smdistributed.dataparallel.torch.torch_smddp  # noqa: F401 (registers the backend)
 
 from digits import Curve, DigitNet, count_right, digits_datasets, parse_options, report
+
+
+def split_scans(options: Namespace, rank: int, world: int) -> tuple[DataLoader, DataLoader]:
+    """This rank's part of the training scans and of the test scans, in batches."""
+    train_set, test_set = digits_datasets(options.seed)
+    sampler = DistributedSampler(train_set, seed=options.seed)
+    train_loader = DataLoader(train_set, batch_size=options.batch // world, sampler=sampler)
+    test_loader = DataLoader(Subset(test_set, range(rank, len(test_set), world)), batch_size=100)
+    return train_loader, test_loader
+
+
+def train(model: nn.Module, loader: DataLoader, optimizer: Optimizer, schedule: LRScheduler) -> Iterator[torch.Tensor]:
+    """Train on each batch once; yields the losses."""
+    for images, labels in loader:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), labels)
+        loss.backward()  # gradients are averaged over the ranks while backward still runs
+        optimizer.step()
+        schedule.step()
+        yield loss.detach()
 
 
 def main() -> None:
@@ -32,30 +56,20 @@ def main() -> None:
     dist.init_process_group("smddp")
     rank, world = dist.get_rank(), dist.get_world_size()
 
-    train_set, test_set = digits_datasets(options.seed)
-    sampler = DistributedSampler(train_set, seed=options.seed)
-    train_loader = DataLoader(train_set, batch_size=options.batch // world, sampler=sampler)
-    test_loader = DataLoader(Subset(test_set, range(rank, len(test_set), world)), batch_size=100)
-
+    train_loader, test_loader = split_scans(options, rank, world)
     model = DistributedDataParallel(DigitNet())
     optimizer = torch.optim.AdamW(model.parameters())
     steps = options.epochs * len(train_loader)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=steps)
-    loss_function = nn.CrossEntropyLoss()
+    schedule = OneCycleLR(optimizer, options.lr, total_steps=steps)
 
     curve = Curve()
     progress = tqdm(total=steps, unit="step", mininterval=0.5, disable=rank != 0)
     started = time.perf_counter()
     for epoch in range(options.epochs):
-        sampler.set_epoch(epoch)
+        train_loader.sampler.set_epoch(epoch)
         epoch_loss = torch.zeros(())
-        for images, labels in train_loader:
-            optimizer.zero_grad()
-            loss = loss_function(model(images), labels)
-            loss.backward()  # gradients are averaged over the ranks while backward still runs
-            optimizer.step()
-            schedule.step()
-            epoch_loss += loss.detach()
+        for loss in train(model, train_loader, optimizer, schedule):
+            epoch_loss += loss
             progress.update()
         dist.all_reduce(epoch_loss)
         right = count_right(model.module, test_loader)  # each rank tests its part of the scans
@@ -67,9 +81,8 @@ def main() -> None:
 
     where = f"{world} {'rank' if world == 1 else 'ranks'}, {smddp.torch.transport_name()}"
     dist.destroy_process_group()
-
     if rank == 0:
-        scans = options.epochs * len(sampler) * world
+        scans = options.epochs * len(train_loader.sampler) * world
         report(curve, options.plot, scans=scans, seconds=seconds, where=where)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import ipaddress
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from smddp.alone import RECORD
 from smddp.errors import SMDDPConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Setting:
     range: str
     help: str
     aliases: tuple[str, ...] = ()
+    #: The default where a framework has one of its own.
+    framework_default: str = ""
 
 
 def _text(value: str) -> str:
@@ -144,8 +148,10 @@ SETTINGS: tuple[Setting, ...] = (
         default=300.0,
         parse=_seconds,
         range="0.001..10000000 s",
-        help="Deadline of operations to which the framework gives none. When it passes, every rank raises an error "
-        "that names the missing ranks.",
+        help="Deadline of operations, unless the program gives one. When it passes, every rank raises an error that "
+        "names the missing ranks. (Through torch.distributed, a program that gives exactly torch's own default looks "
+        "like one that gives none.)",
+        framework_default="1800 in torch.distributed",
     ),
     Setting(
         name="SMDDP_SLOW_WARNING",
@@ -194,7 +200,10 @@ SETTINGS: tuple[Setting, ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """The values of SETTINGS; times in seconds, sizes in bytes."""
+    """The values of SETTINGS; times in seconds, sizes in bytes.
+
+    ``origins`` names, by field, the variable that a value comes from; defaults have no entry.
+    """
 
     transport: str = "auto"
     host_id: str = ""
@@ -207,25 +216,27 @@ class Settings:
     chunk_bytes: int = 256 * 1024
     log_level: str = "WARN"
     log_file: str = ""
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
 
-def _value(setting: Setting, environ: Mapping[str, str]) -> Any:
+def _value(setting: Setting, environ: Mapping[str, str]) -> tuple[Any, str | None]:
+    """The value and the variable it comes from, if any."""
     for name in (setting.name, *setting.aliases):
         text = environ.get(name, "")
         if not text:
             continue
         try:
-            return setting.parse(text)
+            return setting.parse(text), name
         except ValueError as problem:
             if name != setting.name:
                 continue  # another library's variable may hold what only that library understands
             msg = f"{name}={text}: {problem} ({setting.range})"
             raise SMDDPConfigError(msg) from None
-    return setting.default
+    return setting.default, None
 
 
-#: Variables that other parts read: the launcher, the tests of a user's own script.
-_OTHER_NAMES = ("SMDDP_AG_SCRATCH_BUFFER_SIZE_BYTES", "SMDDP_AG_SORT_BUFFER_SIZE_BYTES")
+#: No settings, yet no typos: what scripts for the original library set (nothing here reads it), and our own record.
+_OTHER_NAMES = ("SMDDP_AG_SCRATCH_BUFFER_SIZE_BYTES", "SMDDP_AG_SORT_BUFFER_SIZE_BYTES", RECORD)
 
 
 def _warn_about_typos(environ: Mapping[str, str]) -> None:
@@ -235,13 +246,20 @@ def _warn_about_typos(environ: Mapping[str, str]) -> None:
             continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        print(f"smddp: WARN unknown environment variable {name}{hint}", file=sys.stderr)
+        _warn(f"unknown environment variable {name}{hint}")
+
+
+@functools.cache  # the environment is read for each process group, and once is enough
+def _warn(text: str) -> None:
+    print(f"smddp: WARN {text}", file=sys.stderr)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Reads and checks the environment; raises SMDDPConfigError that names the variable, its value and its range."""
     _warn_about_typos(environ)
-    return Settings(**{setting.field: _value(setting, environ) for setting in SETTINGS})
+    values = {setting.field: _value(setting, environ) for setting in SETTINGS}
+    origins = {field: name for field, (_, name) in values.items() if name is not None}
+    return Settings(**{field: value for field, (value, _) in values.items()}, origins=origins)
 
 
 def to_native(settings: Settings) -> _core.Config:
@@ -281,6 +299,7 @@ def render_table() -> str:
     for setting in SETTINGS:
         also = f" Also read from `{'`, `'.join(setting.aliases)}`." if setting.aliases else ""
         default = f"`{setting.default}`" if setting.default not in ("", 0) else "(none)"
+        default += f" ({setting.framework_default})" if setting.framework_default else ""
         lines.append(f"| `{setting.name}` | {default} | {setting.range} | {setting.help}{also} |")
     return "\n".join(lines) + "\n"
 

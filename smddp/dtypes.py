@@ -50,10 +50,9 @@ def dtype_of(array: npt.NDArray[np.generic]) -> _core.DType:
         raise SMDDPArgumentError(msg) from None
 
 
-def reduce_op(name: str) -> _core.ReduceOp:
+def reduce_op(name: object) -> _core.ReduceOp:
     """The operation of that name; raises SMDDPArgumentError for others."""
-    try:
-        return _OPS[name]
-    except KeyError:
+    if not isinstance(name, str) or name not in _OPS:
         msg = f"op {name!r} is not one of {', '.join(_OPS)}"
-        raise SMDDPArgumentError(msg) from None
+        raise SMDDPArgumentError(msg)
+    return _OPS[name]

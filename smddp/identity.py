@@ -1,9 +1,9 @@
 """Who am I: rank, size and local rank, read from the variables that launchers set.
 
-Everything here is a pure function of a mapping, so it costs microseconds, imports nothing heavy and is tested
-without starting a process. Sources, the first complete one wins: explicit arguments; torchrun's variables;
-``SMDATAPARALLEL_*``; ``OMPI_*``, ``PMIX_*``, ``PMI_*``; ``SLURM_*`` inside an ``srun`` step; else a single
-process.
+Everything here is a pure function of a mapping (and of the process number, which tells what a parent made up for
+itself: `smddp.alone`), so it costs microseconds, imports nothing heavy and is tested without starting a process.
+Sources, the first complete one wins: explicit arguments; torchrun's variables; ``SMDATAPARALLEL_*``; ``OMPI_*``,
+``PMIX_*``, ``PMI_*``; ``SLURM_*`` inside an ``srun`` step; else a single process.
 
 The local rank is never computed as ``rank mod n``: launchers do place ranks round robin. Where the winning
 source does not say it, it is taken from another source that names the same rank and size, and from no other:
@@ -12,9 +12,13 @@ an outer ``srun`` or ``mpirun`` that started one ``torchrun`` per host describes
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from smddp.alone import inherited_names
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError
 
 __all__ = ["RANK_VARIABLES", "Identity", "in_slurm_step", "is_loopback", "read_identity", "read_whole_number"]
@@ -132,9 +136,10 @@ def read_identity(
     Raises:
         SMDDPArgumentError: only one of ``rank`` and ``size`` is given, or they do not fit each other.
         SMDDPConfigError: a variable is not a whole number, out of range, or lacks its counterpart; the
-        message
-            names the variable and its value.
+            message names the variable and its value.
     """
+    if inherited := inherited_names(env, os.getpid()):
+        env = {name: value for name, value in env.items() if name not in inherited}
     winner, rank, size = _world(env, rank, size)
     agreeing = [source for source in _SOURCES if _same_world(env, source, rank, size)]
     local = _local_place(env, agreeing, (rank, size), (local_rank, local_size))
@@ -181,10 +186,7 @@ def read_whole_number(env: Mapping[str, str], name: str, *, low: int, high: int 
 def _world(env: Mapping[str, str], rank: int | None, size: int | None) -> tuple[str, int, int]:
     """Return source name, rank and size."""
     if rank is not None or size is not None:
-        if rank is None or size is None or not 0 <= rank < size:
-            msg = f"rank={rank}, size={size}: give both, with 0 <= rank < size"
-            raise SMDDPArgumentError(msg)
-        return "arguments", rank, size
+        return "arguments", *_given_world(rank, size)
     lone: list[str] = []
     for source in _SOURCES:
         if source is _SLURM and not in_slurm_step(env):
@@ -199,6 +201,17 @@ def _world(env: Mapping[str, str], rank: int | None, size: int | None) -> tuple[
     if lone:
         raise SMDDPConfigError(_incomplete(env, lone[0]))
     return "single", 0, 1
+
+
+def _given_world(rank: Any, size: Any) -> tuple[int, int]:
+    try:
+        place = operator.index(rank), operator.index(size)
+    except TypeError:
+        place = (-1, -1)
+    if not 0 <= place[0] < place[1]:
+        msg = f"rank={rank!r}, size={size!r}: give both, whole numbers with 0 <= rank < size"
+        raise SMDDPArgumentError(msg)
+    return place
 
 
 def _refuse_contradiction(env: Mapping[str, str], lone: list[str], found: str, world: tuple[int, int]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import numbers
+import operator
 import os
 import socket
 import sys
@@ -14,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from smddp import _core
+from smddp.alone import drop_inherited
 from smddp.config import Settings, read_settings, to_native
 from smddp.dtypes import dtype_of, reduce_op
-from smddp.errors import SMDDPArgumentError, SMDDPConfigError, SMDDPStateError
-from smddp.identity import Identity, read_identity
+from smddp.errors import SMDDPArgumentError, SMDDPStateError
+from smddp.identity import Identity, read_identity, read_whole_number
 
 __all__ = [
     "Array",
@@ -32,6 +35,9 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
+_LONGEST_SECONDS = 10_000_000
+_HIGHEST_PORT = 65535
+
 
 def acquire(settings: Settings) -> _core.Runtime:
     """The engine of this process, started when there is none; it leaves its groups in order at exit."""
@@ -45,8 +51,9 @@ def acquire(settings: Settings) -> _core.Runtime:
 class Work:
     """Handle of an asynchronous operation; its arrays may not be touched until it is over."""
 
-    def __init__(self, native: _core.Work) -> None:
+    def __init__(self, native: _core.Work, rank: int) -> None:
         self._native = native
+        self._rank = rank
 
     def is_completed(self) -> bool:
         """Whether the operation is over, successfully or not."""
@@ -64,7 +71,7 @@ class Work:
         Raises:
             SMDDPError: why the operation failed, as one of its subclasses.
         """
-        return self._native.wait(None if timeout is None else timedelta(seconds=timeout))
+        return self._native.wait(None if timeout is None else _duration(self._rank, timeout, shortest=0))
 
 
 class Communicator:
@@ -121,13 +128,13 @@ class Communicator:
     def reduce(self, array: Array, root: int = 0, op: str = "sum", *, async_op: bool = False) -> Work | None:
         """Like all_reduce, but only `root` gets the result; the other ranks' arrays keep their values."""
         request = self._request(_core.Collective.reduce, array, op=op)
-        request.count, request.root = array.size, root
+        request.count, request.root = array.size, self._root(root)
         return self._run(request, array, array, async_op=async_op)
 
     def broadcast(self, array: Array, root: int = 0, *, async_op: bool = False) -> Work | None:
         """Replace `array` by that of rank `root` (equal shape and dtype), in place."""
         request = self._request(_core.Collective.broadcast, array)
-        request.count, request.root = array.size, root
+        request.count, request.root = array.size, self._root(root)
         return self._run(request, None, array, async_op=async_op)
 
     def all_gather(self, output: Array, array: Array, *, async_op: bool = False) -> Work | None:
@@ -140,6 +147,7 @@ class Communicator:
     def reduce_scatter(self, output: Array, array: Array, op: str = "sum", *, async_op: bool = False) -> Work | None:
         """Reduce all ranks' arrays (size * output.size elements) and leave part number `rank` in `output`."""
         request = self._request(_core.Collective.reduce_scatter, array, op=op)
+        self._check_layout("output", output, writable=True)
         request.count = output.size
         self._check_size("array", array, output.size * self.size, output.dtype)
         return self._run(request, array, output, async_op=async_op)
@@ -149,9 +157,9 @@ class Communicator:
 
         Both have the same number of elements, a multiple of `size`.
         """
+        request = self._request(_core.Collective.all_to_all, array)
         if array.size % self.size != 0:
             self._refuse(f"all_to_all: {array.size} elements cannot be divided among {self.size} ranks")
-        request = self._request(_core.Collective.all_to_all, array)
         request.count = array.size // self.size
         self._check_size("output", output, array.size, array.dtype)
         return self._run(request, array, output, async_op=async_op)
@@ -175,7 +183,7 @@ class Communicator:
             (source, target),
         )
         if async_op:
-            return Work(work)
+            return Work(work, self.rank)
         work.wait()
         return None
 
@@ -190,9 +198,17 @@ class Communicator:
             self._refuse(str(problem))
         return request
 
+    def _root(self, root: Any) -> int:
+        try:
+            rank = operator.index(root)
+        except TypeError:
+            rank = -1
+        if not 0 <= rank < self.size:
+            self._refuse(f"root: expected a rank from 0 to {self.size - 1}, got {root!r}")
+        return rank
+
     def _refuse(self, problem: str) -> NoReturn:
-        msg = f"rank {self.rank} ({socket.gethostname()}): {problem}"
-        raise SMDDPArgumentError(msg)
+        raise SMDDPArgumentError(_told_by(self.rank, problem))
 
     def _check_layout(self, name: str, array: object, *, writable: bool) -> None:
         if not isinstance(array, np.ndarray):
@@ -208,13 +224,40 @@ class Communicator:
             self._refuse(f"{name} must have {elements} elements of {dtype}, but has {array.size} of {array.dtype}")
 
 
+def _told_by(rank: int, problem: str) -> str:
+    return f"rank {rank} ({socket.gethostname()}): {problem}"
+
+
+def _duration(rank: int, seconds: Any, *, shortest: float) -> timedelta:
+    is_number = isinstance(seconds, numbers.Real)  # NumPy's numbers too
+    if not is_number or not shortest <= seconds <= _LONGEST_SECONDS:
+        problem = f"timeout: expected seconds from {shortest} to {_LONGEST_SECONDS}, got {seconds!r}"
+        raise SMDDPArgumentError(_told_by(rank, problem))
+    return timedelta(seconds=float(seconds))
+
+
 class _World:
-    """The process's one communicator made by `init`."""
+    """The process's one communicator made by `init`, and what it needs."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.communicator: Communicator | None = None
-        self.resources: tuple[_core.Runtime, _core.Store | None] | None = None
+        self.runtime: _core.Runtime | None = None
+        self.leave_grace = timedelta()
+        # Lasts as long as the process: after a shutdown some ranks may meet again there before others have left.
+        self.store: _core.Store | None = None
+        self.lives = 0
+
+    def open_store(self, identity: Identity, settings: Settings) -> _core.Store | None:
+        """Where the ranks meet; None for a world of one."""
+        if self.store is None and identity.size > 1:
+            self.store = _core.open_job_store(_place(identity, settings))
+        return self.store if identity.size > 1 else None
+
+    def next_name(self) -> str:
+        """A name for the group of all ranks that no earlier life has used; equal on all ranks."""
+        self.lives += 1
+        return "world" if self.lives == 1 else f"world {self.lives}"
 
 
 _world = _World()
@@ -238,19 +281,21 @@ def init(*, rank: int | None = None, size: int | None = None, timeout: float | N
     """
     with _world.lock:
         if _world.communicator is not None:
-            msg = "init() called more than once; smddp is already initialised (see smddp.shutdown)"
-            raise SMDDPStateError(msg)
+            problem = "init() called more than once; smddp is already initialised (see smddp.shutdown)"
+            raise SMDDPStateError(_told_by(_world.communicator.rank, problem))
         settings = read_settings()
+        drop_inherited(os.environ, os.getpid())
         identity = read_identity(os.environ, rank=rank, size=size)
-        runtime = acquire(settings)
-        store = _core.open_job_store(_place(identity, settings)) if identity.size > 1 else None
         config = to_native(settings)
         if timeout is not None:
-            config.timeout = timedelta(seconds=timeout)
-        native = runtime.create_communicator(identity.rank, identity.size, "world", store, config)
+            config.timeout = _duration(identity.rank, timeout, shortest=0.001)
+        runtime = acquire(settings)
+        store = _world.open_store(identity, settings)
+        native = runtime.create_communicator(identity.rank, identity.size, _world.next_name(), store, config)
         native.connect()
         log_version(settings, identity.rank, f"{identity.size} ranks, {native.transport}")
-        _world.resources = (runtime, store)
+        _world.runtime = runtime
+        _world.leave_grace = config.leave_grace
         _world.communicator = Communicator(native, identity)
         return _world.communicator
 
@@ -271,21 +316,21 @@ def _store_port(settings: Settings) -> int:
     if settings.store_port:
         return settings.store_port
     for name, offset in (("SMDATAPARALLEL_SERVER_PORT", 0), ("MASTER_PORT", 1)):
-        text = os.environ.get(name, "")
-        if not text:
-            continue
-        if not text.isdigit() or not 1 <= int(text) + offset <= 65535:
-            msg = f"{name}={text} gives no port for the store; correct it or set SMDDP_STORE_PORT"
-            raise SMDDPConfigError(msg)
-        return int(text) + offset
+        if os.environ.get(name):
+            return read_whole_number(os.environ, name, low=1, high=_HIGHEST_PORT - offset) + offset
     return 0
 
 
+_version_told = False
+
+
 def log_version(settings: Settings, rank: int, facts: str) -> None:
-    """The one line on standard output that SMDDP_DEBUG=VERSION asks for, on rank 0."""
-    if rank == 0 and settings.log_level in ("VERSION", "INFO", "TRACE"):
+    """The one line on standard output that SMDDP_DEBUG=VERSION asks for: once, by rank 0 of the job."""
+    global _version_told
+    if rank == 0 and not _version_told and settings.log_level in ("VERSION", "INFO", "TRACE"):
         from smddp import __version__
 
+        _version_told = True
         # One write, because some launchers tag each write as a line of its own.
         sys.stdout.write(f"smddp {__version__}, {facts}\n")
         sys.stdout.flush()
@@ -308,6 +353,6 @@ def shutdown() -> None:
     """Finish what runs, tell the other ranks that this one leaves, and release everything. Legal at any time."""
     with _world.lock:
         communicator, _world.communicator = _world.communicator, None
-        _world.resources = None
+        _world.runtime = None
         if communicator is not None:
-            communicator._native.leave(timedelta(seconds=read_settings().leave_grace))
+            communicator._native.leave(_world.leave_grace)

@@ -9,6 +9,7 @@ allocation). What the user set in MASTER_ADDR and MASTER_PORT stays.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from smddp.errors import SMDDPArgumentError
 from smddp.identity import RANK_VARIABLES, is_loopback, read_whole_number
@@ -50,40 +51,54 @@ def compose_launch(options: Options, env: Mapping[str, str], machine: Machine) -
         SMDDPArgumentError: the number of ranks does not fit the hosts, or is not known.
         SMDDPConfigError: MASTER_PORT in the environment is not a port.
     """
-    own_names = _own_names(machine.host_name)
-    process_count = options.process_count or _default_process_count(options, env, machine)
-    hosts = place(options.hosts, process_count, oversubscribe=options.oversubscribe) if options.hosts else ()
-    hosts = order_hosts(hosts, machine.dialect, own_names)
-    is_local = _is_local(hosts, env, own_names)
-    first_host = "127.0.0.1" if is_local else _first_host(env, hosts, own_names, machine)
-
+    ranks = _place_ranks(options, env, machine)
     unset = _stale_names(env)
     kept = {name: value for name, value in env.items() if name not in unset}
     assigned, named, notes = _split_exports(options.exports, env)
     secret = assigned.pop(_SECRET, None)
-    added = _address(kept | assigned, first_host, own_names, machine)
+    added = _address(kept | assigned, ranks.first_host, machine)
     spec = LaunchSpec(
         mpirun=machine.mpirun,
         dialect=machine.dialect,
-        process_count=process_count,
+        process_count=ranks.count,
         program=options.program,
         rank_command=machine.rank_command,
-        hosts=hosts,
+        hosts=ranks.hosts,
         mpi_options=options.mpi_options,
         forwarded=_forwarded([*kept, *added, _SECRET], named, assigned),
         assignments=tuple(assigned.items()),
         run_as_root=machine.is_root,
-        oversubscribe=_needs_oversubscribe(options, env, machine, process_count),
+        oversubscribe=_needs_oversubscribe(options, env, machine, ranks.count),
     )
     return Launch(
         spec=spec,
-        is_local=is_local,
+        is_local=ranks.is_local,
         set_variables=tuple(added.items()),
         unset_variables=unset,
         needs_secret=secret is None and not env.get(_SECRET),
         secret=secret,
         notes=tuple(notes),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranks:
+    """How many ranks, and where; ``first_host`` is the address of rank 0's for all of them."""
+
+    count: int
+    hosts: tuple[Host, ...]
+    is_local: bool
+    first_host: str
+
+
+def _place_ranks(options: Options, env: Mapping[str, str], machine: Machine) -> _Ranks:
+    count = options.process_count or _default_process_count(options, env, machine)
+    hosts = place(options.hosts, count, oversubscribe=options.oversubscribe) if options.hosts else ()
+    own_names = _own_names(machine.host_name)
+    hosts = order_hosts(hosts, machine.dialect, own_names)
+    is_local = _is_local(hosts, env, own_names)
+    first_host = "127.0.0.1" if is_local else _first_host(env, hosts, own_names, machine)
+    return _Ranks(count=count, hosts=hosts, is_local=is_local, first_host=first_host)
 
 
 def _own_names(host_name: str) -> frozenset[str]:
@@ -131,7 +146,7 @@ def _first_host(env: Mapping[str, str], hosts: tuple[Host, ...], own_names: froz
     return machine.host_name if name is None or _is_here(name, own_names) else name
 
 
-def _address(env: Mapping[str, str], first_host: str, own_names: frozenset[str], machine: Machine) -> dict[str, str]:
+def _address(env: Mapping[str, str], first_host: str, machine: Machine) -> dict[str, str]:
     """Return MASTER_ADDR and MASTER_PORT as far as ``env`` lacks them."""
     added = {}
     address = env.get("MASTER_ADDR") or first_host
@@ -141,7 +156,8 @@ def _address(env: Mapping[str, str], first_host: str, own_names: frozenset[str],
         # the port after it is smddp's own
         read_whole_number(env, "MASTER_PORT", low=1, high=65534)
     else:
-        port = machine.free_port() if _is_here(address, own_names) else machine.any_port()
+        is_here = _is_here(address, _own_names(machine.host_name))
+        port = machine.free_port() if is_here else machine.any_port()
         added["MASTER_PORT"] = str(port)
     return added
 

@@ -58,7 +58,7 @@ def parse_options(words: list[str]) -> Options:
     if not program:
         msg = "no program given: smddprun [options] program [arguments ...]"
         raise SMDDPArgumentError(msg)
-    mpi_options, mpi_exports = split_exports(_split_shell(parsed.mpi_options))
+    mpi_options, mpi_exports = split_exports(_split_shell(" ".join(parsed.mpi_options)))
     exports = (*mpi_exports, *parsed.exports)
     for export in exports:
         if not export.partition("=")[0].strip():
@@ -67,7 +67,7 @@ def parse_options(words: list[str]) -> Options:
     return Options(
         program=tuple(program),
         process_count=parsed.process_count,
-        hosts=_read_hosts(parsed.host_list, parsed.hostfile),
+        hosts=_read_hosts(parsed.host_lists, parsed.hostfiles),
         mpi_options=mpi_options,
         exports=exports,
         mpirun=parsed.mpirun,
@@ -134,12 +134,20 @@ def _add_placement(parser: argparse.ArgumentParser) -> None:
         "-H",
         "--host",
         "--hosts",
-        dest="host_list",
+        dest="host_lists",
+        action="append",
+        default=[],
         metavar="HOSTS",
-        help="hosts and their slots, such as node1:8,node2:8; counts are a limit, a list without any is not",
+        help="hosts and their slots, such as node1:8,node2:8; counts are a limit, a list without any is not; "
+        "may be repeated",
     )
     place.add_argument(
-        "--hostfile", metavar="FILE", help="the same from a file: lines 'host', 'host:N' or 'host slots=N'"
+        "--hostfile",
+        dest="hostfiles",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the same from a file: lines 'host', 'host:N' or 'host slots=N'",
     )
     parser.add_argument("--oversubscribe", action="store_true", help="allow more ranks than the slots of the host list")
 
@@ -155,9 +163,11 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mpi-options",
-        default="",
+        action="append",
+        default=[],
         metavar="WORDS",
-        help='more options for mpirun, one quoted argument: --mpi-options "-verbose -x NCCL_DEBUG=VERSION"',
+        help='more options for mpirun, one quoted argument: --mpi-options "-verbose -x NCCL_DEBUG=VERSION"; '
+        "may be repeated",
     )
 
 
@@ -183,11 +193,18 @@ def _split_shell(text: str) -> list[str]:
         raise SMDDPArgumentError(msg) from error
 
 
-def _read_hosts(host_list: str | None, hostfile: str | None) -> tuple[Host, ...]:
-    if host_list is not None:
-        return parse_host_list(host_list)
-    if hostfile is None:
+def _read_hosts(host_lists: list[str], hostfiles: list[str]) -> tuple[Host, ...]:
+    if host_lists:
+        # one by one first, so that a mistake is shown in the words that hold it
+        for host_list in host_lists:
+            parse_host_list(host_list)
+        return parse_host_list(",".join(host_lists))
+    if not hostfiles:
         return ()
+    if len(hostfiles) > 1:
+        msg = f"--hostfile is given {len(hostfiles)} times ({', '.join(hostfiles)}): put all hosts into one file"
+        raise SMDDPArgumentError(msg)
+    (hostfile,) = hostfiles
     try:
         text = Path(hostfile).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,8 @@
 """Fill in the variables that frameworks read, from what the launcher of this rank left in the environment.
 
-Nothing that is already set is touched. Filled: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR,
-MASTER_PORT, SMDATAPARALLEL_WORLD_RANK, SMDATAPARALLEL_WORLD_SIZE, SMDATAPARALLEL_LOCAL_RANK.
+Nothing that is already set is touched, but for what a parent has made up for itself (`smddp.alone`). Filled:
+RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT, SMDATAPARALLEL_WORLD_RANK,
+SMDATAPARALLEL_WORLD_SIZE, SMDATAPARALLEL_LOCAL_RANK.
 
 The address: 127.0.0.1 when the job is on one host; over several, the first known of
 SMDATAPARALLEL_SERVER_ADDR, SM_MASTER_ADDR and the first node of Slurm's list. Otherwise it stays unset rather
@@ -15,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 
+from smddp.alone import RECORD, drop_inherited, format_record
 from smddp.errors import SMDDPConfigError
 from smddp.identity import Identity, in_slurm_step, read_identity, read_whole_number
 from smddp.launch.ports import job_port
@@ -36,8 +38,9 @@ def fill_rank_environment(
 ) -> None:
     """Add the variables of the module's description to ``env`` where they are missing or empty.
 
-    A process that no launcher started becomes rank 0 of a world of one. Where torch's variables are set only
-    in part and no launcher is in sight, other code is putting a world together: ``env`` is left as it is.
+    A process that no launcher started becomes rank 0 of a world of one, and SMDDP_ALONE tells its children so.
+    Where torch's variables are set only in part and no launcher is in sight, other code is putting a world
+    together: ``env`` is left as it is.
 
     Args:
         env: the environment to complete, such as ``os.environ``.
@@ -48,20 +51,15 @@ def fill_rank_environment(
     Raises:
         SMDDPConfigError: a rank variable is malformed or contradicts another.
     """
+    drop_inherited(env, os.getpid())
     if identity is None:
         if _half_filled(env):
             return
         identity = read_identity(env)
-    _set_missing(env, "RANK", identity.rank)
-    _set_missing(env, "WORLD_SIZE", identity.size)
-    _set_missing(env, "SMDATAPARALLEL_WORLD_RANK", identity.rank)
-    _set_missing(env, "SMDATAPARALLEL_WORLD_SIZE", identity.size)
-    _fill_address(env, identity, launcher_name or local_launcher_name)
-    if identity.local_known:
-        _set_missing(env, "LOCAL_RANK", identity.local_rank)
-        _set_missing(env, "SMDATAPARALLEL_LOCAL_RANK", identity.local_rank)
-    if identity.local_size_known:
-        _set_missing(env, "LOCAL_WORLD_SIZE", identity.local_size)
+    before = dict(env)
+    _fill(env, identity, launcher_name or local_launcher_name)
+    if identity.source == "single":
+        env[RECORD] = format_record(os.getpid(), {name: env[name] for name in env if env[name] != before.get(name)})
 
 
 def first_slurm_host(nodelist: str) -> str | None:
@@ -118,6 +116,19 @@ def _half_filled(env: Mapping[str, str]) -> bool:
         return read_identity(rest).source == "single"
     except SMDDPConfigError:
         return False  # the same error, told with all variables in view, comes from the caller
+
+
+def _fill(env: MutableMapping[str, str], identity: Identity, launcher_name: Callable[[], str | None]) -> None:
+    _set_missing(env, "RANK", identity.rank)
+    _set_missing(env, "WORLD_SIZE", identity.size)
+    _set_missing(env, "SMDATAPARALLEL_WORLD_RANK", identity.rank)
+    _set_missing(env, "SMDATAPARALLEL_WORLD_SIZE", identity.size)
+    _fill_address(env, identity, launcher_name)
+    if identity.local_known:
+        _set_missing(env, "LOCAL_RANK", identity.local_rank)
+        _set_missing(env, "SMDATAPARALLEL_LOCAL_RANK", identity.local_rank)
+    if identity.local_size_known:
+        _set_missing(env, "LOCAL_WORLD_SIZE", identity.local_size)
 
 
 def _fill_address(env: MutableMapping[str, str], identity: Identity, launcher_name: Callable[[], str | None]) -> None:

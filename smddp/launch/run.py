@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import NoReturn
 
+from smddp.alone import drop_inherited
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError, SMDDPError
 from smddp.identity import Identity, read_identity
 from smddp.launch.process import become
@@ -45,6 +46,8 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    # None: smddprun has made nothing up itself, though exec may have kept the number of a process that has
+    drop_inherited(os.environ, None)
     if words[:1] == ["--rank"]:
         identity = read_identity(os.environ)
         if identity.source == "single":

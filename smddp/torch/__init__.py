@@ -8,7 +8,8 @@
     dist.init_process_group("smddp")
 
 Started by mpirun or srun alone, the import also fills in the variables that ``init_method="env://"`` reads (RANK,
-WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...) from the launcher's, leaving those that are set untouched.
+WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...) from the launcher's, leaving those that are set untouched. A process that
+nobody launched becomes a world of one by them; SMDDP_ALONE keeps its children from taking them for a launcher's.
 """
 
 from __future__ import annotations

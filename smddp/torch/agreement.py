@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 from smddp.errors import SMDDPMismatchError
+from smddp.torch.errors import failure
 
 __all__ = ["describe_tensors", "require_agreement"]
 
@@ -44,7 +45,7 @@ def require_agreement(entries: list[Entry]) -> None:
     dist.all_gather_object(everyone, entries)
     culprit = next(rank for rank in range(1, size) if everyone[rank] != everyone[0])
     msg = f"the module differs between ranks: {explain_difference(culprit, everyone[0], everyone[culprit])}"
-    raise SMDDPMismatchError(msg)
+    raise failure(SMDDPMismatchError, msg)
 
 
 def explain_difference(rank: int, reference: list[Entry], other: list[Entry]) -> str:

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from typing import Any, Final
 
 import torch
 import torch.distributed as dist
+from torch.distributed.constants import default_pg_timeout
 
 from smddp import runtime
 from smddp.config import Settings, read_settings
 from smddp.errors import SMDDPStateError
-from smddp.torch.errors import print_errors_plainly
+from smddp.torch.errors import failure, print_errors_plainly
 
 __all__ = ["BACKEND", "register", "transport_name"]
 
 BACKEND: Final = "smddp"
+
+_REBUILD: Final = (
+    "rebuild it in this environment, in smddp's source folder: "
+    "pip install --no-build-isolation --force-reinstall --no-deps ."
+)
 
 
 def _load_native() -> Any:
     try:
         from smddp import _torch
     except ImportError as problem:
-        msg = (
-            f"smddp was built without torch, or for another torch than {torch.__version__} ({problem}); rebuild it "
-            "in this environment: pip install --no-build-isolation --force-reinstall --no-deps smddp"
-        )
+        msg = f"smddp was built without torch, or for another torch than {torch.__version__} ({problem}); {_REBUILD}"
         raise ImportError(msg) from problem
     installed = torch.__version__.partition("+")[0]
     if _torch.built_for_torch.rsplit(".", 1)[0] != installed.rsplit(".", 1)[0]:
-        msg = (
-            f"smddp was built for torch {_torch.built_for_torch}, but torch {installed} is installed; rebuild it in "
-            "this environment: pip install --no-build-isolation --force-reinstall --no-deps smddp"
-        )
+        msg = f"smddp was built for torch {_torch.built_for_torch}, but torch {installed} is installed; {_REBUILD}"
         raise ImportError(msg)
     return _torch
 
@@ -53,7 +54,8 @@ def register() -> None:
 
 def _create(options: Any, _backend_options: Any) -> Any:
     print_errors_plainly()
-    settings = dataclasses.replace(read_settings(), timeout=options.timeout.total_seconds())
+    settings = read_settings()
+    settings = dataclasses.replace(settings, timeout=_deadline(options.timeout, settings).total_seconds())
     runtime.acquire(settings)  # for the orderly leave at exit
     backend = _load_native().create_backend(
         options.store,
@@ -63,8 +65,17 @@ def _create(options: Any, _backend_options: Any) -> Any:
         list(options.global_ranks_in_group),
         _config(settings),
     )
-    runtime.log_version(settings, options.group_rank, f"torch {torch.__version__}, {options.group_size} ranks")
+    members = options.global_ranks_in_group  # empty for the group of all ranks
+    rank = members[options.group_rank] if members else options.group_rank
+    runtime.log_version(settings, rank, f"torch {torch.__version__}, {options.group_size} ranks")
     return backend
+
+
+def _deadline(given: timedelta, settings: Settings) -> timedelta:
+    # torch passes its default where the program gives nothing, and does not tell which of the two it was.
+    if given == default_pg_timeout and "timeout" in settings.origins:
+        return timedelta(seconds=settings.timeout)
+    return given
 
 
 def _config(settings: Settings) -> Any:
@@ -84,12 +95,12 @@ def transport_name(group: dist.ProcessGroup | None = None) -> str:
     """
     if not dist.is_initialized():
         msg = "torch.distributed is not initialised; call init_process_group('smddp') first"
-        raise SMDDPStateError(msg)
+        raise failure(SMDDPStateError, msg)
     process_group = group if group is not None else dist.group.WORLD
     assert process_group is not None
     backend = process_group._get_backend(torch.device("cpu"))
     if not hasattr(backend, "transport"):
         msg = f"the process group has backend {backend.name()!r}, not smddp"
-        raise SMDDPStateError(msg)
+        raise failure(SMDDPStateError, msg)
     name: str = backend.transport()
     return name

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from smddp.errors import SMDDPArgumentError
+from smddp.torch.errors import failure
 from smddp.torch.reducer import Reducer, ReducerOptions
 from smddp.torch.replicate import broadcast_from_rank_0
 from smddp.torch.world import require_initialized, require_world
@@ -47,7 +48,8 @@ class DistributedDataParallel(torch.nn.Module):
             `.grad`. The result is the average over ranks of the sum over passes: scale the loss by 1/n for
             a mean.
         find_unused_parameters: results are right either way; if set, overlap with backward continues past
-            parameters that a pass does not reach.
+            parameters that a pass does not reach. Layers checkpointed with `use_reentrant=True` look like that:
+            a gradient of theirs that comes too late is an SMDDPStateError, unless `static_graph` is set as well.
         gradient_as_bucket_view: let `.grad` point into communication buffers, which saves a copy.
         static_graph: each pass reaches the same parameters equally often; needed for layers that are shared
             and checkpointed with `use_reentrant=True`.
@@ -165,14 +167,14 @@ class DistributedDataParallel(torch.nn.Module):
 def _require_trainable(module: object) -> None:
     if not isinstance(module, torch.nn.Module):
         msg = f"{_NAME}: module must be a torch.nn.Module, got {type(module).__name__}"
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
     for name, parameter in module.named_parameters():
         if isinstance(parameter, torch.nn.UninitializedParameter):
             msg = f"{_NAME}: parameter '{name}' has no shape yet; run a forward pass before wrapping"
-            raise SMDDPArgumentError(msg)
+            raise failure(SMDDPArgumentError, msg)
     if not any(parameter.requires_grad for parameter in module.parameters()):
         msg = f"{_NAME}: not needed for a module without any parameter that requires a gradient"
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
 
 
 def _resolve_devices(
@@ -192,7 +194,7 @@ def _resolve_devices(
             f"exactly that device in device_ids; got device_ids {device_ids}, output_device {output_device}, "
             f"and parameters on {', '.join(sorted(map(str, devices)))}; leave both out"
         )
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
     kind = kinds.pop()
     device = _device(kind, given[0])
     return [device], device if output_device is None else _device(kind, output_device)
@@ -207,14 +209,14 @@ def _positive_bytes(bucket_cap_mb: object) -> int:
         return _DEFAULT_BUCKET_MB * 1024 * 1024
     if not isinstance(bucket_cap_mb, int | float) or not 0 < bucket_cap_mb < float("inf"):
         msg = f"{_NAME}: bucket_cap_mb must be a number of MiB greater than 0, got {bucket_cap_mb!r}"
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
     return max(1, int(bucket_cap_mb * 1024 * 1024))
 
 
 def _positive_count(steps: object) -> int:
     if not isinstance(steps, int) or steps < 1:
         msg = f"{_NAME}: gradient_accumulation_steps must be a whole number of at least 1, got {steps!r}"
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
     return steps
 
 

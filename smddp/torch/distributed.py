@@ -23,9 +23,12 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 
+from smddp.alone import RECORD, drop_inherited
+from smddp.config import read_settings
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError, SMDDPStateError
-from smddp.identity import read_identity
+from smddp.identity import read_identity, read_whole_number
 from smddp.torch.backend import BACKEND
+from smddp.torch.errors import failure
 from smddp.torch.staging import StagedWork, Staging
 from smddp.torch.world import WORLD, WorldGroup, is_initialized, require_initialized, require_world
 
@@ -57,12 +60,6 @@ _DEPRECATED: Final = (
     "smdistributed.dataparallel.torch.dist is deprecated in the SageMaker distributed data parallel library "
     "v1.4.0+; it keeps working here. Please use torch.distributed and specify 'smddp' as a backend when "
     "initializing process group as follows: torch.distributed.init_process_group(backend='smddp')"
-)
-
-
-_FILLED_IN: Final = frozenset(
-    ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"]
-    + [f"SMDATAPARALLEL_{name}" for name in ("WORLD_RANK", "WORLD_SIZE", "LOCAL_RANK")]
 )
 
 
@@ -103,32 +100,27 @@ def init_process_group(*args: object, **kwargs: object) -> None:
     """Join the job: initialize torch.distributed's default group with backend "smddp".
 
     Every argument is accepted and ignored, except a `timeout` that is a positive timedelta: it becomes the
-    deadline of each collective. Ranks come from the environment; a process that was not launched is a world
-    of one. A second call does nothing, and a group that torch.distributed already has is adopted if its
-    backend is "smddp".
+    deadline of each collective, before SMDDP_TIMEOUT and torch's default. Ranks come from the environment; a
+    process that was not launched is a world of one. A second call does nothing, and a group that
+    torch.distributed already has is adopted if its backend is "smddp".
 
     Raises:
         SMDDPStateError: torch.distributed is initialized with another backend.
-        SMDDPConfigError: the environment does not say where the ranks meet.
+        SMDDPConfigError: the environment does not say where the ranks meet, or holds a bad value.
     """
     if dist.is_initialized():
         require_initialized("init_process_group")
         return
+    drop_inherited(os.environ, os.getpid())  # this may be a forked child, for which nothing was imported anew
     identity = read_identity(os.environ)
     _warn_deprecated_once(identity.rank)
-    timeout = _usable_timeout([*args, kwargs.get("timeout")])
+    timeout = _usable_timeout([*args, kwargs.get("timeout")]) or _timeout_of_environment()
     if identity.size == 1:
         # A store inside the process: one rank alone needs no address and no port.
         store = dist.HashStore()  # type: ignore[attr-defined] # re-exported without saying so
         dist.init_process_group(BACKEND, store=store, rank=0, world_size=1, timeout=timeout)
         return
-    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if missing:
-        msg = (
-            f"rank {identity.rank}: {' and '.join(missing)} not set, so {identity.size} ranks cannot meet; "
-            "set both, or start the job with smddprun or torchrun"
-        )
-        raise SMDDPConfigError(msg)
+    _require_meeting_place(identity.size)
     dist.init_process_group(BACKEND, rank=identity.rank, world_size=identity.size, timeout=timeout)
 
 
@@ -158,7 +150,7 @@ def get_local_rank() -> int:
     is_stranger = identity.size == 1 and is_initialized() and dist.get_world_size() > 1
     if is_stranger or not (identity.local_known or any(map(_tells_local_rank, os.environ))):
         msg = "get_local_rank: nothing says which ranks share this machine; set LOCAL_RANK in the environment"
-        raise SMDDPStateError(msg)
+        raise failure(SMDDPStateError, msg)
     return identity.local_rank
 
 
@@ -283,6 +275,20 @@ def broadcast_object_list(object_list: list[Any], src: int = 0, group: object = 
 # --- Checks ------------------------------------------------------------------------------------------------
 
 
+def _require_meeting_place(size: int) -> None:
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        msg = (
+            f"{' and '.join(missing)} not set, so {size} ranks cannot meet; "
+            "set both, or start the job with smddprun or torchrun"
+        )
+        raise failure(SMDDPConfigError, msg)
+    try:
+        read_whole_number(os.environ, "MASTER_PORT", low=1, high=65535)
+    except SMDDPConfigError as problem:
+        raise failure(SMDDPConfigError, str(problem)) from None
+
+
 def _require(caller: str, group: object) -> None:
     require_initialized(caller)
     require_world(caller, group)
@@ -297,7 +303,7 @@ def _require_rank(caller: str, name: str, rank: object) -> None:
     size = dist.get_world_size()
     if not isinstance(rank, int) or not 0 <= rank < size:
         msg = f"{caller}: {name} must be a rank from 0 to {size - 1}, got {rank!r}"
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
 
 
 def _one_per_rank(caller: str, name: str, values: Sequence[Any]) -> list[Any]:
@@ -305,7 +311,7 @@ def _one_per_rank(caller: str, name: str, values: Sequence[Any]) -> list[Any]:
     if not isinstance(values, list | tuple) or len(values) != size:
         got = f"{len(values)} elements" if isinstance(values, list | tuple) else type(values).__name__
         msg = f"{caller}: {name} must be a list with one element for each of the {size} ranks, got {got}"
-        raise SMDDPArgumentError(msg)
+        raise failure(SMDDPArgumentError, msg)
     return list(values)
 
 
@@ -317,22 +323,14 @@ def _torch_op(caller: str, op: object) -> Any:
     if isinstance(op, dist.ReduceOp | dist.ReduceOp.RedOpType):
         return op  # scripts in transition mix both modules
     msg = f"{caller}: op must be one of ReduceOp.{', '.join(ReduceOp.__members__)}, got {op!r}"
-    raise SMDDPArgumentError(msg)
+    raise failure(SMDDPArgumentError, msg)
 
 
 def _launched_alone(env: Mapping[str, str]) -> bool:
-    """Whether a launcher started this world of one.
-
-    Importing `smddp.torch` sets torch's variables for a process that nobody launched, too (so that it can be
-    a world of one): for this question they do not count.
-    """
+    """Whether a launcher started this world of one, and not the import of `smddp.torch` made it one."""
     if "TORCHELASTIC_RUN_ID" in env:
         return True
-    rest = {name: value for name, value in env.items() if name not in _FILLED_IN}
-    try:
-        return read_identity(rest).source != "single"
-    except SMDDPConfigError:
-        return True  # half a launcher's variables, the other half is what was set aside
+    return RECORD not in env and read_identity(env).source != "single"
 
 
 def _tells_local_rank(name: str) -> bool:
@@ -342,6 +340,11 @@ def _tells_local_rank(name: str) -> bool:
 def _usable_timeout(candidates: list[object]) -> timedelta | None:
     usable = (value for value in candidates if isinstance(value, timedelta) and value > timedelta(0))
     return next(usable, None)
+
+
+def _timeout_of_environment() -> timedelta | None:
+    settings = read_settings()
+    return timedelta(seconds=settings.timeout) if "timeout" in settings.origins else None
 
 
 _warned = False

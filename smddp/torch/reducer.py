@@ -7,14 +7,17 @@ backward starts what is left, waits, and writes the averages back into `.grad`.
 What makes that safe:
 
 * Buckets start in one order on all ranks, and each pass starts each of them exactly once. So ranks whose
-  backward reaches different parameters, or none of a bucket, stay in step: what is missing counts as zero.
+  backward reaches different parameters, or none at all, stay in step: what is missing counts as zero.
 * One flag per parameter travels with each bucket. A parameter that no rank has used keeps its `.grad`.
 * `.grad` is averaged whole. What earlier passes have averaged is equal on all ranks and stays as it is; what
   earlier passes have added without averaging (`no_sync`) is included.
 * Nothing of a tensor is remembered but what `TrackedParameters` compares before each pass: modules may be
   cast, moved and frozen after wrapping.
 * A pass that an exception cuts off is completed with zeros at the next forward or backward and marked as
-  abandoned. If all ranks gave up, life goes on; if some did not, all of them get one error.
+  abandoned. If all ranks gave up, life goes on; if some did not, all of them get one error. Hooks see a pass from
+  the moment when it reaches an output of the wrapped module, or a parameter where the module was called directly.
+  An exception before that, as in the loss, leaves no trace: a script that catches one on some ranks only has to
+  keep them in step itself.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import torch.distributed as dist
 
 from smddp.errors import SMDDPMismatchError, SMDDPStateError
 from smddp.torch.buckets import Bucket
+from smddp.torch.errors import failure
 from smddp.torch.layout import Layout, TrackedParameters
 
 __all__ = ["Reducer", "ReducerOptions", "ReducerStatistics"]
@@ -43,7 +47,8 @@ class ReducerOptions:
         passes_per_reduction: average in every n-th backward pass only.
         gradient_as_bucket_view: let `.grad` point into the buckets; saves their copies back.
         find_unused_parameters: ask the autograd engine which parameters a pass will reach, so that buckets
-            need not wait for the others until backward ends. Results do not depend on it.
+            need not wait for the others until backward ends. Results do not depend on it, but the engine does
+            not foresee inner runs: not for layers under reentrant checkpointing.
         static_graph: every pass reaches the same parameters equally often. Allows parameters whose gradient
             arrives in several instalments (reentrant checkpointing of shared layers).
     """
@@ -90,7 +95,7 @@ class _Pass:
         self.layout = layout
         self.callback = weakref.ref(callback)
         self.graph_task = torch._C._current_graph_task_id()
-        self.synchronizes: bool | None = None  # decided when the first gradient arrives
+        self.synchronizes: bool | None = None  # None until it is certain that this is no autograd.grad()
         self.arrivals = dict.fromkeys(layout.bucket_of, 0)
         self.expected = dict.fromkeys(layout.bucket_of, 1)
         self.missing = [len(bucket.plan.slots) for bucket in layout.buckets]
@@ -163,8 +168,12 @@ class Reducer:
         with self._lock:
             if self._pass is not None and self._pass.graph_task != torch._C._current_graph_task_id():
                 self._finish_abandoned_pass()
-            if self._pass is None:
-                self._begin_pass()
+            if self._pass is not None:
+                return
+            current = self._begin_pass()
+            # Now, not at the first gradient: if an exception comes before that, the other ranks wait all the same.
+            if self._will_accumulate(current.layout):
+                current.synchronizes = self._decide()
 
     def on_gradient(self, index: int) -> None:
         """`.grad` of parameter `index` is complete, as far as this engine run is concerned."""
@@ -181,12 +190,7 @@ class Reducer:
         """The outermost engine run is over: complete the reduction, if one is due."""
         with self._lock:
             current, self._pass = self._pass, None
-            # None: nothing of this module was differentiated, as in autograd.grad() for the inputs only.
-            if current is None or current.synchronizes is None:
-                return
-            self._passes_kept += 1
-            self._forward_wants = None if self._forward_wants else self._forward_wants
-            if current.synchronizes:
+            if current is not None and self._count(current):
                 self._complete(current)
 
     def _begin_pass(self) -> _Pass:
@@ -197,12 +201,28 @@ class Reducer:
         if layout.arrivals is not None:
             self._pass.expect(layout.arrivals)
         elif self._options.find_unused_parameters:
-            self._pass.expect({index: self._is_reached(index) for index in layout.bucket_of})
+            reached = self._reached(layout)
+            self._pass.expect({index: int(index in reached) for index in layout.bucket_of})
         return self._pass
 
-    def _is_reached(self, index: int) -> int:
+    def _will_accumulate(self, layout: Layout) -> bool:
+        """Whether this engine run is a backward pass of the module, and not an autograd.grad()."""
+        # A run for all leaves is one even if it reaches no parameter: it may do so on other ranks, or in the inner
+        # runs of checkpointed layers.
+        is_for_all_leaves = torch.autograd._is_checkpoint_valid()  # type: ignore[no-untyped-call]
+        return bool(layout.bucket_of) and (is_for_all_leaves or bool(self._reached(layout)))
+
+    def _reached(self, layout: Layout) -> set[int]:
+        """The parameters whose `.grad` this engine run, without its inner ones, will write."""
+        try:
+            return {index for index in layout.bucket_of if self._is_reached(index)}
+        except RuntimeError:
+            # The engine gives no answer for a leaf whose gradient autograd.grad() returns; such a run writes no .grad.
+            return set()
+
+    def _is_reached(self, index: int) -> bool:
         node = torch.autograd.graph.get_gradient_edge(self._tracked.parameters[index]).node
-        return int(torch._C._will_engine_execute_node(node))
+        return torch._C._will_engine_execute_node(node)
 
     def _decide(self) -> bool:
         wanted = self.enabled if self._forward_wants is None else self._forward_wants
@@ -213,11 +233,11 @@ class Reducer:
         bucket = current.layout.bucket_of[index]
         if bucket < current.launched:
             msg = (
-                f"rank {dist.get_rank()}: {self._tracked.name_of(index)} received another gradient after its "
-                "first one was sent to the other ranks; if layers are checkpointed with use_reentrant=True, "
-                "pass use_reentrant=False there, or static_graph=True to DistributedDataParallel"
+                f"{self._tracked.name_of(index)} received a gradient after its bucket was sent to the other ranks; "
+                "if layers are checkpointed with use_reentrant=True, pass use_reentrant=False there, or "
+                "static_graph=True to DistributedDataParallel"
             )
-            raise SMDDPStateError(msg)
+            raise failure(SMDDPStateError, msg)
         current.arrivals[index] += 1
         if self._options.static_graph and current.layout.arrivals is None:
             return  # the first pass counts the instalments, the later ones expect that many
@@ -262,6 +282,15 @@ class Reducer:
         self._step()
         _require_all_completed(gave_up=False, somebody_gave_up=given_up)
 
+    def _count(self, ended: _Pass) -> bool:
+        """Take note of a pass, complete or cut off; whether it takes part in a reduction."""
+        # None: the module was not differentiated for its parameters, as in autograd.grad().
+        if ended.synchronizes is None:
+            return False
+        self._passes_kept += 1
+        self._forward_wants = None if self._forward_wants else self._forward_wants
+        return ended.synchronizes
+
     def _step(self) -> None:
         self._passes_kept = 0
         self._used.clear()
@@ -293,7 +322,7 @@ class Reducer:
         if current is None or current.callback() is not None:
             return
         self._pass = None
-        if not current.synchronizes:
+        if not self._count(current):
             return
         while current.launched < len(current.layout.buckets):
             self._launch_next(current, abandoned=True)
@@ -327,4 +356,4 @@ def _require_all_completed(*, gave_up: bool, somebody_gave_up: bool) -> None:
             f"{', '.join(culprits)} abandoned a backward pass (an exception was raised in it and caught) "
             "that other ranks completed; the gradients of this pass are not averages"
         )
-        raise SMDDPMismatchError(msg)
+        raise failure(SMDDPMismatchError, msg)

@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from smddp.errors import SMDDPArgumentError, SMDDPStateError
 from smddp.torch.backend import BACKEND
+from smddp.torch.errors import failure
 
 __all__ = ["WORLD", "WorldGroup", "is_initialized", "require_initialized", "require_world"]
 
@@ -45,13 +46,13 @@ def require_initialized(caller: str) -> None:
     """
     if not dist.is_initialized():
         msg = f"{caller}: the process group is not initialized; call init_process_group() first"
-        raise SMDDPStateError(msg)
+        raise failure(SMDDPStateError, msg)
     if not _served_by_smddp():
         msg = (
             f"{caller}: torch.distributed is already initialized with backend {dist.get_backend_config()!r}; "
             f"initialize it with backend {BACKEND!r}, or destroy that process group first"
         )
-        raise SMDDPStateError(msg)
+        raise failure(SMDDPStateError, msg)
 
 
 def require_world(caller: str, group: object) -> None:
@@ -62,7 +63,7 @@ def require_world(caller: str, group: object) -> None:
         f"{caller}: group must be group.WORLD, got {group!r}; for subgroups use torch.distributed directly, "
         f"with backend {BACKEND!r}"
     )
-    raise SMDDPArgumentError(msg)
+    raise failure(SMDDPArgumentError, msg)
 
 
 def _served_by_smddp() -> bool:

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smddp import config
 from smddp.config import SETTINGS, Settings, read_settings, render_table, to_native
 from smddp.errors import SMDDPConfigError
 
 from support.jobs import REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def nothing_told_yet() -> None:
+    """What one test was told is told the next one again."""
+    config._warn.cache_clear()
 
 
 def test_documentation_is_fresh() -> None:
@@ -22,7 +29,15 @@ def test_documentation_is_fresh() -> None:
 
 def test_defaults() -> None:
     assert read_settings({}) == Settings()
-    assert {setting.field: setting.default for setting in SETTINGS} == dataclasses.asdict(Settings())
+    values = dataclasses.asdict(Settings())
+    assert values.pop("origins") == {}
+    assert {setting.field: setting.default for setting in SETTINGS} == values
+
+
+def test_origins_are_the_variables_whose_values_count() -> None:
+    environ = {"SMDDP_TIMEOUT": "300", "NCCL_DEBUG": "INFO", "NCCL_DEBUG_FILE": "", "SMDDP_HOST_ID": ""}
+    assert read_settings(environ).origins == {"timeout": "SMDDP_TIMEOUT", "log_level": "NCCL_DEBUG"}
+    assert read_settings({"NCCL_DEBUG": "WEIRD"}).origins == {}
 
 
 def test_empty_values_are_as_good_as_none() -> None:
@@ -110,6 +125,13 @@ def test_typos_warn_with_the_nearest_name(typo: str, meant: str, capsys: pytest.
     assert typo in warning
     assert f"did you mean {meant}?" in warning
     assert warning.count("\n") == 1
+
+
+def test_a_typo_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        read_settings({"SMDDP_TIMEOUTS": "5", "SMDDP_HOST": "a"})
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(line.split()[5].rstrip(";") for line in lines) == ["SMDDP_HOST", "SMDDP_TIMEOUTS"]
 
 
 def test_names_like_no_other_warn_without_a_guess(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import pickle
+import socket
 import sys
 
 import pytest
@@ -92,9 +93,34 @@ for code, cls in errors.STATUS_CLASSES.items():
     assert isinstance(error, cls) and isinstance(error, dist.DistBackendError), error
     assert type(error).__name__ == cls.__name__ and str(error) == "rank 3 (node7): why"
     assert type(error) is type(error_of_status(code, ""))
-    again = pickle.loads(pickle.dumps(error))
-    assert isinstance(again, cls) and str(again) == str(error)
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(again) is type(error) and again.args == error.args
+assert type(error_of_status(99, "")).__name__ == "SMDDPError"
 raise error_of_status(7, "rank 3 (node7): why")
 """
     job = run_job([sys.executable, "-c", code], timeout=100)
     assert job.stderr.splitlines()[-1] == "SMDDPPeerLostError: rank 3 (node7): why", job.stderr
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("env", "rank"),
+    [({"RANK": "2", "WORLD_SIZE": "3"}, 2), ({}, 0), ({"RANK": "five", "WORLD_SIZE": "3"}, 0)],
+    ids=["launched", "alone", "unreadable"],
+)
+def test_found_in_python_they_begin_with_rank_and_host(env: dict[str, str], rank: int) -> None:
+    code = f"""
+import os
+import torch.distributed as dist
+from smddp import errors
+from smddp.torch.errors import failure
+os.environ.update({env})
+for name in errors.__all__:
+    error = failure(getattr(errors, name), "all_reduce: why")
+    assert isinstance(error, getattr(errors, name)) and isinstance(error, dist.DistBackendError)
+    assert type(error).__name__ == name
+raise error
+"""
+    job = run_job([sys.executable, "-c", code], timeout=100)
+    expected = f"SMDDPTimeoutError: rank {rank} ({socket.gethostname()}): all_reduce: why"
+    assert job.stderr.splitlines()[-1] == expected, job.stderr

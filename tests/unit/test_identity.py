@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,9 +189,19 @@ def test_arguments_go_first() -> None:
     assert read_identity(OPEN_MPI, rank=5, size=8).local_rank == 2
 
 
-@pytest.mark.parametrize("given_world", [{"rank": 1}, {"size": 2}, {"rank": 2, "size": 2}, {"rank": -1, "size": 2}])
-def test_bad_arguments(given_world: dict[str, int]) -> None:
-    with pytest.raises(SMDDPArgumentError):
+@pytest.mark.parametrize(
+    "given_world",
+    [
+        {"rank": 1},
+        {"size": 2},
+        {"rank": 2, "size": 2},
+        {"rank": -1, "size": 2},
+        {"rank": "x", "size": 2},
+        {"rank": 0, "size": 2.0},
+    ],
+)
+def test_bad_arguments(given_world: dict[str, Any]) -> None:
+    with pytest.raises(SMDDPArgumentError, match="give both"):
         read_identity({}, **given_world)
 
 

@@ -22,10 +22,18 @@ pytestmark = pytest.mark.timeout(30)
         (["-H", "a:2,b", "p"], Options(program=("p",), hosts=(Host("a", 2), Host("b")))),
         (["--host", "a", "p"], Options(program=("p",), hosts=(Host("a"),))),
         (
+            ["-H", "a", "-np", "4", "--host", "b:2,c", "-H", "d:1", "p"],
+            Options(program=("p",), process_count=4, hosts=(Host("a"), Host("b", 2), Host("c"), Host("d", 1))),
+        ),
+        (
             ["--mpi-options", "-verbose -x NCCL_DEBUG=VERSION", "-x", "A=1", "-x", "B", "p"],
             Options(program=("p",), mpi_options=("-verbose",), exports=("NCCL_DEBUG=VERSION", "A=1", "B")),
         ),
         (["--mpi-options", "-verbose", "p"], Options(program=("p",), mpi_options=("-verbose",))),
+        (
+            ["--mpi-options", "-verbose -x A=1", "--mpi-options=-x 'B=2 3'", "p"],
+            Options(program=("p",), mpi_options=("-verbose",), exports=("A=1", "B=2 3")),
+        ),
         (["--mpi-options=-verbose", "p"], Options(program=("p",), mpi_options=("-verbose",))),
         (
             ["--mpi-options", "--output 'a b'", "p"],
@@ -54,6 +62,10 @@ def test_parse(words: list[str], expected: Options) -> None:
         (["--dry", "p"], "unrecognized arguments: --dry"),
         (["-H", "a:0", "p"], "slot count"),
         (["-H", "", "p"], "empty"),
+        (["-H", "a", "-H", "", "p"], "empty"),
+        (["-H", "a:1", "-H", "b:x", "p"], "-H b:x: 'x' is not a slot count"),
+        (["-H", "a", "-H", "b,a", "p"], "host a is listed twice"),
+        (["--hostfile", "f", "--hostfile", "g", "p"], r"--hostfile is given 2 times \(f, g\): put all hosts into one"),
         (["-H", "a", "--hostfile", "f", "p"], "not allowed with"),
         (["--hostfile", "/no/such/file", "p"], "--hostfile /no/such/file: cannot read it: No such file"),
         (["--hostfile", "/", "p"], "--hostfile /: cannot read it"),

@@ -89,7 +89,7 @@ Status welcome(UniqueFd socket, const HostLinkRequest& request, std::vector<Memb
     return Status{StatusCode::kConfig,
                   "two ranks of this host claim the same place: \"" + hello.value() + "\""};
   }
-  const Status admitted = admit(socket, process_name, members[local], soon);
+  Status admitted = admit(socket, process_name, members[local], soon);
   if (admitted.ok()) return admitted;
   return Status{admitted.code(), name_of(request, local) +
                                      " did not finish joining this host: " + admitted.message()};

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import sys
 import textwrap
 from pathlib import Path
@@ -18,9 +19,11 @@ from support.jobs import run_job
 SECONDS = 120
 pytestmark = pytest.mark.timeout(SECONDS + 30)
 
+HOST = socket.gethostname()
 HEADER = """
 import datetime, os, sys, warnings
 import torch
+from torch.distributed import DistBackendError
 import smdistributed.dataparallel.torch.distributed as smdp
 from smdistributed.dataparallel.exceptions import *
 from smdistributed.dataparallel.torch.parallel import DistributedDataParallel
@@ -111,12 +114,14 @@ def test_local_rank_is_not_guessed() -> None:
         except SMDDPStateError as error:
             print(error)
     """
-    assert "set LOCAL_RANK" in run_alone(code, RANK="1", WORLD_SIZE="4", MASTER_ADDR="10.0.0.1", MASTER_PORT="1")
+    printed = run_alone(code, RANK="1", WORLD_SIZE="4", MASTER_ADDR="10.0.0.1", MASTER_PORT="1")
+    assert printed.startswith(f"rank 1 ({HOST}): get_local_rank: ")
+    assert "set LOCAL_RANK" in printed
 
 
 def test_use_before_init_says_what_to_do() -> None:
     run_alone(
-        """
+        f"""
         calls = [
             lambda: smdp.get_rank(),
             lambda: smdp.get_world_size(),
@@ -129,7 +134,9 @@ def test_use_before_init_says_what_to_do() -> None:
             try:
                 call()
             except SMDDPStateError as error:
+                assert str(error).startswith("rank 0 ({HOST}): "), error
                 assert "call init_process_group() first" in str(error), error
+                assert isinstance(error, DistBackendError)
             else:
                 raise AssertionError(call)
         """
@@ -143,22 +150,26 @@ def test_nowhere_to_meet() -> None:
             smdp.init_process_group()
         except SMDDPConfigError as error:
             print(error)
+            assert isinstance(error, DistBackendError)
     """
     printed = run_alone(code, RANK="1", WORLD_SIZE="4", MASTER_ADDR="127.0.0.1")
-    assert "rank 1" in printed
-    assert "MASTER_PORT not set" in printed
+    assert printed.startswith(f"rank 1 ({HOST}): MASTER_PORT not set")
 
 
 def test_another_backend_is_refused_and_smddp_is_adopted() -> None:
     run_alone(
         """
+        import smddp.torch
+
         store = torch.distributed.HashStore()
         torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-        for call in (smdp.init_process_group, smdp.get_rank):
+        for call in (smdp.init_process_group, smdp.get_rank, smddp.torch.transport_name):
             try:
                 call()
             except SMDDPStateError as error:
+                assert str(error).startswith("rank 0 ("), error
                 assert "gloo" in str(error) and "smddp" in str(error)
+                assert isinstance(error, DistBackendError)
             else:
                 raise AssertionError
         assert not smdp.is_initialized()
@@ -265,6 +276,32 @@ def test_ranks_that_differ_are_told_both_sides() -> None:
         assert "all_reduce" in rank.stdout, rank
         assert "rank 0" in rank.stdout, rank
         assert "rank 1" in rank.stdout, rank
+
+
+def test_failed_handle_leaves_the_tensor_alone() -> None:
+    """Whichever way its end is seen, the failure keeps its class and the user's tensor its values."""
+    code = """
+        warnings.simplefilter("ignore")
+        smdp.init_process_group()
+        rank = smdp.get_rank()
+        tensor = torch.arange(8 + 2 * rank, dtype=torch.float64).view(2, -1).t()
+        before = tensor.clone()
+        work = smdp.all_reduce(tensor, async_op=True)
+        future = work.get_future()
+        for wait in (future.wait, work.wait, work.get_future().wait):
+            try:
+                wait()
+            except SMDDPMismatchError as error:
+                assert isinstance(error, DistBackendError)
+                assert str(error).startswith(f"rank {rank} ("), error
+            else:
+                raise AssertionError(wait)
+        assert work.is_completed() and future.done()
+        assert torch.equal(tensor, before)
+        print("told")
+    """
+    for rank in run_ranks(code, 2):
+        assert rank.stdout == "told\n", rank
 
 
 def test_exit_without_destroy_is_quiet() -> None:

@@ -23,12 +23,12 @@ def cases(module: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
-@pytest.mark.parametrize("case", [*cases("collectives"), *cases("ddp_training")])
+@pytest.mark.parametrize("case", [*cases("collectives"), *cases("ddp_training"), *cases("ddp_errors")])
 def test_values(case: str, size: int, run_case: RunCase) -> None:
     run_case(size, case)
 
 
-@pytest.mark.parametrize("case", [*cases("ddp_graphs"), *cases("ddp_layouts"), *cases("ddp_errors")])
+@pytest.mark.parametrize("case", [*cases("ddp_graphs"), *cases("ddp_layouts")])
 def test_control_flow(case: str, run_case: RunCase) -> None:
     run_case(3, case)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from integration.launch.helpers import REPORT, TIMEOUT_S, Launcher, ranks_of
 
+from smddp.launch.rank_env import fill_rank_environment
 from smddp.launch.spec import Dialect
 
 pytestmark = pytest.mark.timeout(120)
@@ -73,6 +74,28 @@ def test_script_without_smddprun_can_fill_its_own_environment(launcher: Launcher
     assert column(ranks, "RANK") == ["0", "1"]
     assert len(set(column(ranks, "MASTER_PORT"))) == 1
     assert ranks[0]["MASTER_PORT"].isdecimal()
+
+
+@pytest.mark.parametrize("face", ["outside", "inside", "inside without smddprun"])
+def test_a_parent_that_made_itself_a_world_of_one_is_no_rank(
+    launcher: Launcher, report: tuple[str, ...], face: str
+) -> None:
+    alone: dict[str, str] = {}
+    fill_rank_environment(alone)
+    if face == "outside":
+        done = launcher.outside("-np", "2", *report, **alone)
+    elif face == "inside":
+        done = launcher.inside(2, *launcher.smddprun, *report, **alone)
+    else:
+        code = "import os; from smddp.launch.rank_env import fill_rank_environment as fill; fill(os.environ); "
+        done = launcher.inside(2, sys.executable, "-c", code + REPORT, **alone)
+    ranks = ranks_of(done)
+    assert column(ranks, "RANK") == column(ranks, "SMDATAPARALLEL_WORLD_RANK") == ["0", "1"]
+    assert sorted(env["LOCAL_RANK"] for env in ranks) == ["0", "1"]
+    assert column(ranks, "LOCAL_WORLD_SIZE") == ["2", "2"]
+    assert column(ranks, "SMDDP_ALONE") == [None, None]
+    (port,) = set(column(ranks, "MASTER_PORT"))
+    assert port != alone["MASTER_PORT"]
 
 
 def test_values_already_set_stay(launcher: Launcher, report: tuple[str, ...]) -> None:

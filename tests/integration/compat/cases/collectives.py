@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+
 import torch
 from integration.compat.cases.common import assert_same_bits, batch, raises, values
 from torch import nn
@@ -108,6 +111,64 @@ def non_contiguous(rank: int, size: int) -> None:
     strided = torch.zeros(6)[::2]
     smdp.broadcast(strided if rank else torch.tensor([1.0, 2.0, 3.0]))
     assert rank == 0 or strided.tolist() == [1, 2, 3]
+
+
+def non_contiguous_asynchronous(rank: int, size: int) -> None:
+    """Whatever says that the operation is over, the user's tensor holds the result by then."""
+    expected = sum(values(other, 24).view(4, 6) for other in range(size)).t()
+
+    def poll(work: smdp.Handle) -> None:
+        deadline = time.monotonic() + 20
+        while not work.is_completed():
+            assert time.monotonic() < deadline
+
+    def in_callback(work: smdp.Handle) -> None:
+        seen: list[bool] = []
+        work.get_future().then(lambda _: seen.append(torch.equal(tensor, expected))).wait()
+        assert seen == [True]
+
+    def future_value(work: smdp.Handle) -> None:
+        (value,) = work.get_future().wait()
+        assert (value.data_ptr(), value.stride()) == (tensor.data_ptr(), tensor.stride())
+
+    def synchronize(work: smdp.Handle) -> None:
+        work.synchronize()
+
+    def result(work: smdp.Handle) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch would rather have the future used
+            (value,) = work.result()
+        assert value.data_ptr() == tensor.data_ptr()
+
+    def wait_beside_future(work: smdp.Handle) -> None:
+        future = work.get_future()
+        work.wait()
+        assert torch.equal(tensor, expected)
+        assert future.wait() is work.get_future().value()
+
+    def twice(work: smdp.Handle) -> None:
+        poll(work)
+        tensor.zero_()  # the user's own from now on: nothing may be copied again
+        assert work.is_completed()
+        assert work.wait()
+        work.get_future().wait()
+        assert not tensor.any()
+        tensor.copy_(expected)
+
+    for end in (poll, in_callback, future_value, synchronize, result, wait_beside_future, twice):
+        tensor = values(rank, 24).view(4, 6).t()
+        work = smdp.all_reduce(tensor, async_op=True)
+        assert work is not None
+        end(work)
+        assert torch.equal(tensor, expected), end.__name__
+
+    columns = torch.zeros(3, 2 * size)
+    parts = list(columns.split(2, dim=1))
+    work = smdp.all_gather(parts, torch.full((3, 2), float(rank)), async_op=True)
+    assert work is not None
+    received = work.get_future().wait()
+    assert [part.data_ptr() for part in received] == [part.data_ptr() for part in parts]
+    assert torch.equal(columns, torch.arange(size).repeat_interleave(2).expand(3, -1).float())
 
 
 def broadcast_from_every_rank(rank: int, size: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 import smdistributed.dataparallel.torch.distributed as smdp
+from smdistributed.dataparallel.exceptions import SMDDPError
 from smdistributed.dataparallel.torch.parallel import DistributedDataParallel
 
 Step = Callable[[nn.Module, int], None]
@@ -97,11 +99,15 @@ def check_again(wrapped: DistributedDataParallel, step: Step, rank: int, size: i
 @contextmanager
 def raises(error: type[Exception], *fragments: str) -> Iterator[None]:
     """As pytest.raises, for processes without pytest: the message holds all fragments."""
-    text = None
+    found: Exception | None = None
     try:
         yield
     except error as caught:
-        text = str(caught)
-    assert text is not None, f"{error.__name__} was not raised"
+        found = caught
+    assert found is not None, f"{error.__name__} was not raised"
+    text = str(found)
     missing = [fragment for fragment in fragments if fragment not in text]
     assert not missing, f"{missing} not in: {text}"
+    if isinstance(found, SMDDPError):
+        assert isinstance(found, torch.distributed.DistBackendError), repr(found)
+        assert text.startswith(f"rank {smdp.get_rank()} ({socket.gethostname()}): "), text

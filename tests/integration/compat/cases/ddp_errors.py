@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
-from integration.compat.cases.common import check_again, perceptron, raises
+from integration.compat.cases.common import Step, check_again, perceptron, raises
 from integration.compat.cases.ddp_graphs import Checkpointed, plain
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import smdistributed.dataparallel.torch.distributed as smdp
 from smdistributed.dataparallel.exceptions import (
@@ -95,43 +98,99 @@ class Failing(torch.autograd.Function):
         raise ArithmeticError(message)
 
 
-class FailsInTheMiddle(nn.Module):
+class Fragile(nn.Module):
+    """Backward raises at the place named by `fails_at`, if any: "top", before the first gradient, or "middle"."""
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(8)
         self.first = nn.Linear(6, 5, dtype=torch.float64)
         self.last = nn.Linear(5, 3, dtype=torch.float64)
-        self.fails = False
+        self.fails_at = ""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         hidden = torch.tanh(self.first(inputs))
-        return self.last(Failing.apply(hidden) if self.fails else hidden)
+        output = self.last(Failing.apply(hidden) if self.fails_at == "middle" else hidden)
+        return Failing.apply(output) if self.fails_at == "top" else output
+
+
+class FragileCheckpointed(Fragile):
+    """All layers are recomputed in a backward pass inside the backward pass: the outer one sees no parameter."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return checkpoint(super().forward, inputs.requires_grad_(), use_reentrant=True)
+
+
+def numbered(number: int, size: int) -> Step:
+    """A step whose data no other step has, on any rank."""
+    return lambda module, of_rank: plain(module, of_rank + size * number)
 
 
 def all_ranks_fail(rank: int, size: int) -> None:
-    for cap in (None, 0.0001):
-        wrapped = DistributedDataParallel(FailsInTheMiddle(), bucket_cap_mb=cap)
-        for _ in range(2):
-            wrapped.module.fails = True
+    for make, place, cap in itertools.product((Fragile, FragileCheckpointed), ("middle", "top"), (None, 0.0001)):
+        wrapped = DistributedDataParallel(make(), bucket_cap_mb=cap)
+        for number in range(2):
+            wrapped.module.fails_at = place
             with raises(ArithmeticError):
                 plain(wrapped, rank)
-            wrapped.module.fails = False
+            wrapped.module.fails_at = ""
             wrapped.zero_grad()
-            check_again(wrapped, plain, rank, size)
+            check_again(wrapped, numbered(number, size), rank, size)
 
 
 def one_rank_fails(rank: int, size: int) -> None:
-    """The others are told who failed, the failing rank is told too, and then all go on."""
-    wrapped = DistributedDataParallel(FailsInTheMiddle(), bucket_cap_mb=0.0001)
-    wrapped.module.fails = rank == 1
+    """The others are told who failed, the failing rank is told too, and then all go on, in step."""
+    for make, place, cap in itertools.product((Fragile, FragileCheckpointed), ("middle", "top"), (None, 0.0001)):
+        wrapped = DistributedDataParallel(make(), bucket_cap_mb=cap)
+        check_again(wrapped, numbered(0, size), rank, size)
+        if rank == 1:
+            wrapped.module.fails_at = place
+            with raises(ArithmeticError):
+                numbered(1, size)(wrapped, rank)
+            wrapped.module.fails_at = ""
+        with raises(SMDDPMismatchError, "rank 1 abandoned a backward pass"):
+            numbered(2 if rank == 1 else 1, size)(wrapped, rank)
+        for number in (3, 4):
+            wrapped.zero_grad()
+            check_again(wrapped, numbered(number, size), rank, size)
+
+
+def one_rank_fails_then_no_sync(rank: int, size: int) -> None:
+    """The pass that was given up does not make a later one inside no_sync() average."""
+    wrapped = DistributedDataParallel(Fragile())
     if rank == 1:
+        wrapped.module.fails_at = "top"
         with raises(ArithmeticError):
             plain(wrapped, rank)
-    wrapped.module.fails = False
-    with raises(SMDDPMismatchError, "rank 1 abandoned a backward pass"):
+        wrapped.module.fails_at = ""
+    with raises(SMDDPMismatchError, "rank 1 abandoned"):
         plain(wrapped, rank)
     wrapped.zero_grad()
+    before = wrapped._reducer.statistics.launched
+    with wrapped.no_sync():
+        plain(wrapped, rank)
+    assert wrapped._reducer.statistics.launched == before
+    wrapped.zero_grad()
     check_again(wrapped, plain, rank, size)
+
+
+def one_rank_fails_between_reductions(rank: int, size: int) -> None:
+    """A pass that averages nothing is counted also where it fails: the next one averages on all ranks."""
+    for place in ("middle", "top"):
+        wrapped = DistributedDataParallel(Fragile(), gradient_accumulation_steps=2)
+        wrapped.module.fails_at = place if rank == 1 else ""
+        if rank == 1:
+            with raises(ArithmeticError):
+                plain(wrapped, rank)
+        else:
+            plain(wrapped, rank)
+        wrapped.module.fails_at = ""
+        wrapped.zero_grad()
+        for number in (1, 3):
+            check_again(wrapped, numbered(number, size), rank, size)
+            wrapped.zero_grad()
+            plain(wrapped, rank)
+            wrapped.zero_grad()
 
 
 def gradient_after_launch(rank: int, size: int) -> None:
@@ -140,6 +199,19 @@ def gradient_after_launch(rank: int, size: int) -> None:
         plain(wrapped, rank)
     with raises(SMDDPStateError):
         plain(wrapped, rank)
+
+
+def gradient_after_launch_unshared(rank: int, size: int) -> None:
+    """The outer backward does not reach layers that an inner one will: looking for unused ones misleads."""
+    wrapped = DistributedDataParallel(Checkpointed(reentrant=True, shared=False), find_unused_parameters=True)
+    with raises(SMDDPStateError, "parameter 'second.", "use_reentrant=False"):
+        plain(wrapped, rank)
+    for reentrant in (False, True):
+        module = Checkpointed(reentrant=reentrant, shared=False)
+        wrapped = DistributedDataParallel(module, find_unused_parameters=True, static_graph=reentrant)
+        for number in range(2):
+            check_again(wrapped, numbered(number, size), rank, size)
+            wrapped.zero_grad()
 
 
 def hooks_of_the_user_fail(rank: int, size: int) -> None:

@@ -81,6 +81,27 @@ def rank_without_any_parameter(rank: int, size: int) -> None:
     check_step(perceptron(), step, rank, size, bucket_cap_mb=0.0001)
 
 
+class Shortcut(nn.Linear):
+    """Hands its input on, unless it is told to work."""
+
+    def forward(self, inputs: torch.Tensor, works: bool) -> torch.Tensor:
+        return super().forward(inputs) if works else inputs * 2
+
+
+def rank_without_parameters(rank: int, size: int) -> None:
+    """A rank whose backward passes the module's output and reaches no parameter takes part with zeros."""
+    torch.manual_seed(3)
+    wrapped = DistributedDataParallel(Shortcut(6, 2, dtype=torch.float64))
+    for idle in range(3):
+
+        def step(module: nn.Module, of_rank: int, idle: int = idle) -> None:
+            inputs = batch(of_rank + size * idle, 3, 6).requires_grad_()
+            module(inputs, of_rank != idle).square().sum().backward()
+
+        check_again(wrapped, step, rank, size)
+        wrapped.zero_grad()
+
+
 def unused_parameters_keep_overlap(rank: int, size: int) -> list[int]:
     module = Branches(size)
     counts = []
@@ -225,6 +246,28 @@ def input_gradients_only(rank: int, size: int) -> None:
         penalty(wrapped, rank)
     assert wrapped._reducer.statistics.launched == 0
     check_again(wrapped, lambda module, of_rank: penalty(module, of_rank).backward(), rank, size)
+
+
+def gradients_for_parameters_only(rank: int, size: int) -> None:
+    """autograd.grad for parameters returns what this rank alone gets, and writes no `.grad`."""
+    for find_unused in (False, True):
+        wrapped = DistributedDataParallel(perceptron(), find_unused_parameters=find_unused, bucket_cap_mb=0.0001)
+        lone = copy.deepcopy(wrapped.module)
+        plain(lone, rank)
+        parameters = list(wrapped.parameters())
+        if rank == 0:
+            for count in (len(parameters), 2):
+                loss = wrapped(batch(rank, 5, 6)).square().mean()
+                found = torch.autograd.grad(loss, parameters[:count])
+                assert all(torch.equal(a, b.grad) for a, b in zip(found, lone.parameters(), strict=False))
+        assert all(parameter.grad is None for parameter in parameters)
+        assert wrapped._reducer.statistics.launched == 0
+        check_again(wrapped, plain, rank, size)
+        loss = wrapped(batch(rank, 5, 6)).square().mean()
+        wrapped.zero_grad()
+        expected = expected_gradients(wrapped.module, plain, size)
+        loss.backward(inputs=parameters)
+        assert_gradients(wrapped.module, expected)
 
 
 def create_graph(rank: int, size: int) -> None:

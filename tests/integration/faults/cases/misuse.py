@@ -108,6 +108,12 @@ def states() -> None:
     smddp.shutdown()
     expect(SMDDPStateError, lambda: world.all_reduce(total), f"rank {world.rank} (", "left")
     expect(SMDDPStateError, smddp.get_communicator, "init()")
+    for life in range(3):
+        again = smddp.init(timeout=20)  # the first world is still held
+        total = np.array([again.rank + life])
+        again.all_reduce(total)
+        assert total[0] == again.size * (again.size - 1) // 2 + again.size * life
+        smddp.shutdown()
     say("fine")
 
 
