@@ -194,8 +194,7 @@ class SmddpBackend final : public c10d::Backend {
     request.collective = Collective::kBarrier;
     request.timeout = timeout_for(options);
     request.synchronous = !options.asyncOp;
-    return start(std::move(request), {c10d::OpType::BARRIER, "smddp:barrier", {}, {}, {}},
-                 at::Tensor{});
+    return start(std::move(request), {c10d::OpType::BARRIER, "smddp:barrier", {}, {}, {}});
   }
 
  private:
@@ -272,11 +271,11 @@ class SmddpBackend final : public c10d::Backend {
     return counts;
   }
 
-  /// Submits; `buffers` stay alive until the operation is over.
+  /// Submits; the work holds on to `buffers`, and the engine to the work until it is over.
   template <typename... Buffers>
   WorkPtr start(Request request, Call call, const Buffers&... buffers) {
+    (call.buffers.push_back(buffers), ...);
     auto work = c10::make_intrusive<SmddpWork>(rank_, std::move(call));
-    request.keep_alive = std::make_shared<Tensors>(Tensors{buffers...});
     request.on_complete = [work](const Status& status) { work->complete(status); };
     ++sequence_;
     work->attach(communicator_->submit(std::move(request)));

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include <torch/csrc/Exceptions.h>
 #include <torch/extension.h>
 
 #include "smddp/status.h"
@@ -25,7 +26,10 @@ inline std::exception_ptr to_exception(const Status& status) {
         py::module_::import("smddp.torch.errors")
             .attr("error_of_status")(static_cast<int>(status.code()), status.message());
     PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
-    throw py::error_already_set();
+    // torch's own carrier, not pybind11's: a future throws the same object each time it is asked.
+    python_error carrier;
+    carrier.persist();
+    return std::make_exception_ptr(std::move(carrier));
   } catch (...) {
     return std::current_exception();
   }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <c10/util/SmallVector.h>
 #include <torch/csrc/distributed/c10d/Work.hpp>
 #include <torch/extension.h>
 
@@ -24,7 +25,8 @@ struct Call {
   const char* title = nullptr;                   ///< for the profiler: "smddp:all_reduce"
   std::vector<at::Tensor> inputs;                ///< for the profiler
   std::vector<std::vector<at::Tensor>> outputs;  ///< what the future holds
-  std::function<void()> copy_out;  ///< from a flat buffer to the outputs; may be empty
+  std::function<void()> copy_out;             ///< from a flat buffer to the outputs; may be empty
+  c10::SmallVector<at::Tensor, 2> buffers{};  ///< what the engine reads and writes
 };
 
 /// c10d's handle of one operation. Completed by the engine through `complete`; waited for by
@@ -32,7 +34,7 @@ struct Call {
 class SmddpWork final : public c10d::Work {
  public:
   SmddpWork(int rank, Call call)
-      : c10d::Work(rank, call.type, call.title, std::optional{call.inputs}),
+      : c10d::Work(rank, call.type, call.title, std::optional{std::move(call.inputs)}),
         call_(std::move(call)) {}
 
   /// The engine's handle, once, right after the request was submitted.
@@ -121,9 +123,8 @@ class SmddpWork final : public c10d::Work {
   // Outputs are filled once, by whoever sees the end first.
   std::exception_ptr settle(const Status& status) {
     if (!status.ok()) return to_exception(status);
-    std::call_once(copied_, [this] {
-      if (call_.copy_out) call_.copy_out();
-    });
+    // Only where it is needed: call_once makes a system call.
+    if (call_.copy_out) std::call_once(copied_, call_.copy_out);
     return nullptr;
   }
 

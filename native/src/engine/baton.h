@@ -13,6 +13,7 @@ class Baton {
            !taken_.exchange(true, std::memory_order_acquire);
   }
   void drop() noexcept { taken_.store(false, std::memory_order_seq_cst); }
+  bool is_taken() const noexcept { return taken_.load(std::memory_order_seq_cst); }
 
  private:
   std::atomic<bool> taken_{false};

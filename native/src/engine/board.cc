@@ -5,6 +5,12 @@
 #include <cstring>
 
 namespace smddp {
+namespace {
+
+// A rank that waits says so twice a second; it may be held up by a busy machine.
+constexpr std::chrono::milliseconds kWaitingIsNews{1500};
+
+}  // namespace
 
 std::size_t Board::bytes_needed(int world, int local_size) {
   return sizeof(FaultAuthor) + static_cast<std::size_t>(world) * sizeof(RankEntry) +
@@ -40,6 +46,18 @@ std::optional<Signature> Board::last_signature(Rank rank) const noexcept {
     words[i] = entry(rank).signature[i].load(std::memory_order_relaxed);
   }
   return std::bit_cast<Signature>(words);
+}
+
+void Board::set_waiting(Rank rank, Rank other, Deadline::Clock::time_point now) noexcept {
+  entry(rank).waits_for.store(other, std::memory_order_relaxed);
+  entry(rank).waited_at.store(now.time_since_epoch().count(), std::memory_order_release);
+}
+
+std::optional<Rank> Board::waits_for(Rank rank, Deadline::Clock::time_point now) const noexcept {
+  const std::int64_t at = entry(rank).waited_at.load(std::memory_order_acquire);
+  const Deadline::Clock::time_point said{Deadline::Clock::duration{at}};
+  if (at == 0 || now - said > kWaitingIsNews) return std::nullopt;
+  return entry(rank).waits_for.load(std::memory_order_relaxed);
 }
 
 void Board::set_left(Rank rank, std::uint64_t operations) noexcept {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "smddp/deadline.h"
 #include "smddp/status.h"
 #include "smddp/types.h"
 
@@ -22,7 +23,8 @@ struct Fault {
 };
 
 /// What the ranks of one host know about the whole group, in the shared segment: who has started
-/// which operation, who has left, the first failure, and whose engine thread sleeps. Local ranks
+/// which operation, who waits for whom, who has left, the first failure, and whose engine thread
+/// sleeps. Local ranks
 /// write their own entries; what is learned about ranks of other hosts is written by whoever hears
 /// it. Zeroed memory is the initial state.
 class Board {
@@ -37,6 +39,11 @@ class Board {
   /// Number of operations that the rank has started.
   std::uint64_t started(Rank rank) const noexcept;
   std::optional<Signature> last_signature(Rank rank) const noexcept;
+
+  /// The rank has just said that its running operation waits for `other`, as far as it knows.
+  void set_waiting(Rank rank, Rank other, Deadline::Clock::time_point now) noexcept;
+  /// For whom the rank waits. Nothing when it does not, or has stopped saying so.
+  std::optional<Rank> waits_for(Rank rank, Deadline::Clock::time_point now) const noexcept;
 
   /// The rank will take part in its first `operations` operations and no more.
   void set_left(Rank rank, std::uint64_t operations) noexcept;
@@ -60,6 +67,8 @@ class Board {
     std::atomic<std::uint64_t> started;
     std::atomic<std::uint64_t> left;  ///< 0: still here; else operations + 1
     std::atomic<bool> finished;
+    std::atomic<Rank> waits_for;
+    std::atomic<std::int64_t> waited_at;  ///< ticks of the host's clock; 0: never
     std::array<std::atomic<std::uint64_t>, 4> signature;
   };
   struct alignas(64) SleepFlag {

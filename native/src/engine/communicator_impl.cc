@@ -15,9 +15,9 @@ namespace smddp {
 namespace {
 
 // A caller drives its own operation this long before it leaves it to the engine thread and sleeps.
-constexpr std::uint32_t kInlineSpins = 200;
+constexpr std::uint32_t kInlineSpins = 60;
 constexpr std::uint32_t kInlineYields = 400;
-constexpr std::uint32_t kTurnsPerLook = 64;
+constexpr std::uint32_t kTurnsPerLook = 256;
 // After a failure, this long is spent on telling the ranks of other hosts.
 constexpr std::chrono::seconds kFaultFlush{1};
 
@@ -177,7 +177,7 @@ Deadline CommunicatorImpl::next_look() {
 
 void CommunicatorImpl::set_asleep(bool asleep) noexcept {
   if (phase_.load(std::memory_order_acquire) != Phase::kReady) return;
-  group_->board->set_asleep(group_->local_self(), asleep);
+  group_->board->set_asleep(group_->local_self(), asleep && needs_engine());
 }
 
 // ---- baton ----

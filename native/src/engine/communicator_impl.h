@@ -45,12 +45,16 @@ class CommunicatorImpl final : public CompletionSink,
 
   /// Has something to do, or may soon.
   bool is_busy() const noexcept { return pending_.load(std::memory_order_seq_cst) > 0; }
+  /// Has something to do that nobody does. Whoever drops the baton and leaves work wakes the engine
+  /// thread, so until then it may sleep.
+  bool needs_engine() const noexcept { return is_busy() && !baton_.is_taken(); }
   /// One turn of the engine thread. True when anything moved; false also when somebody else holds
   /// the baton.
   bool drive();
   /// The slow path: deaths, deadlines, faults. Cheap enough for once a millisecond.
   void look_around();
   Deadline next_look();
+  /// Peers ring for their news only when this communicator waits for it in its sleep.
   void set_asleep(bool asleep) noexcept;
 
   // CompletionSink

@@ -154,8 +154,9 @@ std::vector<Rank> Execution::waiting_for() const {
   std::vector<Rank> ranks;
   if (provider_ != nullptr) ranks = provider_->waiting_for();
   for (std::size_t i = 0; i < states_.size(); ++i) {
-    if (plan_->steps[i].kind == StepKind::kRecv && states_[i] == State::kPosted)
-      ranks.push_back(plan_->steps[i].peer);
+    const StepKind kind = plan_->steps[i].kind;
+    const bool is_message = kind == StepKind::kRecv || kind == StepKind::kSend;
+    if (is_message && states_[i] == State::kPosted) ranks.push_back(plan_->steps[i].peer);
   }
   return ranks;
 }

@@ -37,7 +37,7 @@ class Execution {
   Result<bool> advance();
   void complete(Token token) noexcept;
   bool is_over() const noexcept { return remaining_ == 0; }
-  /// Peers whose messages are posted and have not come, and local ranks the provider waits for;
+  /// Peers whose messages have not come or do not get away, and local ranks the provider waits for;
   /// cold.
   std::vector<Rank> waiting_for() const;
 

@@ -26,6 +26,7 @@ std::string encode(const Notice& notice) {
   std::string bytes;
   append(bytes, notice.kind);
   append(bytes, notice.signature);
+  append(bytes, notice.waits_for);
   append(bytes, notice.operations);
   append(bytes, notice.code);
   bytes += notice.text.substr(0, kMaxText);
@@ -35,7 +36,8 @@ std::string encode(const Notice& notice) {
 std::optional<Notice> decode(std::span<const std::byte> bytes) {
   Notice notice;
   const bool complete = take(bytes, notice.kind) && take(bytes, notice.signature) &&
-                        take(bytes, notice.operations) && take(bytes, notice.code);
+                        take(bytes, notice.waits_for) && take(bytes, notice.operations) &&
+                        take(bytes, notice.code);
   if (!complete || notice.kind > Notice::Kind::kFault) return std::nullopt;
   const bool is_failure = notice.code != StatusCode::kOk && notice.code != StatusCode::kAgain &&
                           notice.code <= StatusCode::kSystem;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "smddp/status.h"
+#include "smddp/types.h"
 
 #include "base/signature.h"
 
@@ -18,6 +19,7 @@ struct Notice {
   enum class Kind : std::uint8_t { kStarted, kLeft, kFinished, kFault };
   Kind kind = Kind::kStarted;
   Signature signature;                ///< kStarted
+  Rank waits_for = 0;                 ///< kStarted: who holds the sender up
   std::uint64_t operations = 0;       ///< kLeft: how many it took part in; kFault: in which
   StatusCode code = StatusCode::kOk;  ///< kFault
   std::string text;                   ///< kFault

@@ -88,9 +88,9 @@ bool ProgressThread::drive_all() {
   return moved;
 }
 
-bool ProgressThread::any_busy() const {
+bool ProgressThread::is_needed() const {
   return std::any_of(current_.begin(), current_.end(),
-                     [](const auto& member) { return member->is_busy(); });
+                     [](const auto& member) { return member->needs_engine(); });
 }
 
 void ProgressThread::run() {
@@ -99,7 +99,7 @@ void ProgressThread::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (drive_all()) {
       backoff.reset();
-    } else if (backoff.exhausted() || !any_busy()) {
+    } else if (backoff.exhausted() || !is_needed()) {
       sleep();
       backoff.reset();
     } else {

@@ -44,7 +44,7 @@ class ProgressThread {
   void run();
   void refresh();
   bool drive_all();
-  bool any_busy() const;
+  bool is_needed() const;
   void sleep();
   void ring() noexcept;
 

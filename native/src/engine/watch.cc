@@ -8,8 +8,7 @@
 namespace smddp {
 namespace {
 
-// Ranks of other hosts hear that this rank has started when it has waited this long, and then again
-// and again: so everybody can tell at the deadline who has not.
+// A rank says for whom it waits when it has waited this long, and then again and again.
 constexpr std::chrono::milliseconds kFirstAnnouncement{200};
 constexpr std::chrono::milliseconds kAnnouncementPeriod{500};
 // A rank that misses nobody itself gives those who do a moment to say so first.
@@ -100,7 +99,9 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
   if (!notice) return;
   switch (notice->kind) {
     case Notice::Kind::kStarted:
+      if (notice->waits_for < 0 || notice->waits_for >= group_.placement.world()) break;
       group_.board->set_started(peer, notice->signature);
+      group_.board->set_waiting(peer, notice->waits_for, Clock::now());
       break;
     case Notice::Kind::kLeft:
       group_.board->set_left(peer, notice->operations);
@@ -147,9 +148,9 @@ void Watch::look_for_leavers() {
 
 void Watch::look_at_the_clock(const Execution& execution) {
   const auto now = Clock::now();
-  if (group_.transport != nullptr && now >= next_announcement_) {
+  if (now >= next_announcement_) {
     next_announcement_ = now + kAnnouncementPeriod;
-    broadcast(Notice{.kind = Notice::Kind::kStarted, .signature = operation_});
+    announce(execution);
   }
   if (!warned_ && now - begun_ >= config_.slow_warning) {
     warned_ = true;
@@ -162,46 +163,39 @@ bool Watch::is_local(Rank rank) const {
   return group_.placement.host_of(rank) == group_.placement.host_of(group_.self);
 }
 
-// A rank of another host says that it has started only when it has to wait: one that says nothing
-// may be done already, unless this rank misses something from it.
-std::vector<Rank> Watch::not_started(const Execution& execution) const {
-  const std::vector<Rank> missed = execution.waiting_for();
-  std::vector<Rank> ranks;
-  for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
-    if (group_.board->started(rank) > operation_.sequence) continue;
-    if (is_local(rank) || std::find(missed.begin(), missed.end(), rank) != missed.end())
-      ranks.push_back(rank);
-  }
-  return ranks;
+Suspects Watch::suspects(const Execution& execution) const {
+  return find_suspects(
+      {*group_.board, group_.placement, group_.self, operation_.sequence, execution.waiting_for()},
+      Clock::now());
+}
+
+// So everybody can tell at the deadline who has not started, and who only waits for another.
+void Watch::announce(const Execution& execution) {
+  const Suspects found = suspects(execution);
+  const Rank other = found.foremost().empty() ? group_.self : found.foremost().front();
+  group_.board->set_waiting(group_.self, other, Clock::now());
+  broadcast(Notice{.kind = Notice::Kind::kStarted, .signature = operation_, .waits_for = other});
 }
 
 void Watch::expire(const Execution& execution) {
-  const std::vector<Rank> missing = not_started(execution);
-  if (!missing.empty()) {
-    report(StatusCode::kTimeout, group_.describe(operation_) + " timed out after " +
-                                     seconds_waited() +
-                                     "; missing: " + culprits(missing, "has not started it"));
-    return;
+  const Suspects found = suspects(execution);
+  if (!found.first_hand && Clock::now() < deadline_.at() + kSecondHandGrace) return;
+  std::string why = "; all ranks started it; ";
+  if (!found.missing.empty()) {
+    why = "; missing: " + culprits(found.missing, "has not started it");
+  } else if (!found.stuck.empty()) {
+    why += culprits(found.stuck, "makes no progress");
+  } else {
+    why += "nothing is missing";
   }
-  const std::vector<Rank> waiting_for = execution.waiting_for();
-  const bool second_hand = std::none_of(waiting_for.begin(), waiting_for.end(),
-                                        [this](Rank rank) { return is_local(rank); });
-  if (group_.transport != nullptr && second_hand &&
-      Clock::now() < deadline_.at() + kSecondHandGrace)
-    return;
   report(StatusCode::kTimeout,
-         group_.describe(operation_) + " timed out after " + seconds_waited() +
-             "; all ranks started it; " +
-             (waiting_for.empty() ? "nothing is missing"
-                                  : culprits(waiting_for, "makes no progress")));
+         group_.describe(operation_) + " timed out after " + seconds_waited() + why);
 }
 
 void Watch::warn(const Execution& execution) {
-  std::vector<Rank> late = not_started(execution);
-  if (late.empty()) late = execution.waiting_for();
   log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + group_.describe(operation_) +
                                 " has waited " + seconds_waited() + " for " +
-                                culprits(late, "late"));
+                                culprits(suspects(execution).foremost(), "late"));
 }
 
 std::string Watch::seconds_waited() const {
@@ -233,7 +227,7 @@ Deadline Watch::next_look() const {
   auto at = deadline_.at();
   if (later_fault_seen_) at = std::min(at, now + kLaterFaultLook);
   if (!warned_) at = std::min(at, begun_ + config_.slow_warning);
-  if (group_.transport != nullptr) at = std::min(at, next_announcement_);
+  at = std::min(at, next_announcement_);
   // Other hosts' news and deaths wake the sleeper by themselves; the rest is a safety net.
   return Deadline::after(std::clamp<std::chrono::nanoseconds>(
       at - now, std::chrono::milliseconds{1}, std::chrono::seconds{1}));

@@ -13,6 +13,7 @@
 #include "engine/execution.h"
 #include "engine/group.h"
 #include "engine/notice.h"
+#include "engine/suspects.h"
 
 namespace smddp {
 
@@ -50,8 +51,9 @@ class Watch {
   void look_for_leavers();
   void look_at_the_clock(const Execution& execution);
   void expire(const Execution& execution);
+  void announce(const Execution& execution);
   void warn(const Execution& execution);
-  std::vector<Rank> not_started(const Execution& execution) const;
+  Suspects suspects(const Execution& execution) const;
   bool is_local(Rank rank) const;
   std::string last_seen(Rank rank) const;
   std::string culprits(const std::vector<Rank>& ranks, const std::string& what) const;

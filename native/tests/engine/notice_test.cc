@@ -23,8 +23,10 @@ TEST_CASE("a notice survives its encoding") {
   CHECK(copy->code == StatusCode::kPeerLost);
   CHECK(copy->text == "rank 3 died");
 
-  const Notice started{.kind = Notice::Kind::kStarted, .signature = {.sequence = 9, .count = 4}};
+  const Notice started{
+      .kind = Notice::Kind::kStarted, .signature = {.sequence = 9, .count = 4}, .waits_for = 6};
   CHECK(decode_text(encode(started))->signature == started.signature);
+  CHECK(decode_text(encode(started))->waits_for == 6);
   CHECK(decode_text(encode(Notice{.kind = Notice::Kind::kLeft, .operations = 5}))->operations == 5);
 }
 

@@ -67,3 +67,11 @@ def test_the_group_is_over_after_an_error(torch_template: Template) -> None:
             assert destroyed == "destroyed"
             assert (rank.returncode, rank.stderr) == (0, "")
         assert_nothing_left(world)
+
+
+def test_a_failed_future_can_be_asked_again(torch_template: Template) -> None:
+    with World(2, f"{CASES}:failed_future", "1", starter=torch_template) as world:
+        for rank in world.join():
+            assert rank.stdout.splitlines()[-1].startswith(f"SMDDPMismatchError: rank {rank.rank} (")
+            assert (rank.returncode, rank.stderr) == (0, "")
+        assert_nothing_left(world)

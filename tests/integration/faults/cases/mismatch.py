@@ -71,6 +71,32 @@ def torch(name: str, odd: str) -> None:
             work.wait()
 
 
+def failed_future(odd: str) -> None:
+    """A future that failed says why each time it is asked, to everybody who asks."""
+    import torch
+    import torch.distributed as dist
+
+    join_torch(DEADLINE)
+    work = dist.all_reduce(torch.ones(3 if dist.get_rank() == int(odd) else 4), async_op=True)
+    future = work.get_future()
+    messages = []
+
+    def ask(question: Callable[[], object]) -> None:
+        try:
+            question()
+        except dist.DistBackendError as error:
+            messages.append(f"{type(error).__name__}: {error}")
+
+    told = future.then(lambda done: ask(done.value))
+    for question in (future.wait, future.value, work.wait, future.wait, future.value, work.wait):
+        ask(question)
+    told.wait()
+    assert len(messages) == 7
+    assert len(set(messages)) == 1, messages
+    say(messages[0])
+    dist.destroy_process_group()
+
+
 def terminal(odd: str) -> None:
     """After the error every call fails alike, at once, and ending in good order works."""
     import time

@@ -1,0 +1,58 @@
+#include "engine/suspects.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace smddp {
+namespace {
+
+bool contains(const std::vector<Rank>& ranks, Rank rank) {
+  return std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
+}
+
+void add(std::vector<Rank>& ranks, Rank rank) {
+  if (!contains(ranks, rank)) ranks.push_back(rank);
+}
+
+/// Nothing when ranks wait for each other.
+std::optional<Rank> silent_rank_behind(Rank missed, const Waiting& waiting,
+                                       Deadline::Clock::time_point now) {
+  Rank rank = missed;
+  for (int hops = 0; hops < waiting.placement.world(); ++hops) {
+    const std::optional<Rank> next = waiting.board.waits_for(rank, now);
+    if (!next) return rank;
+    rank = *next;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Suspects find_suspects(const Waiting& waiting, Deadline::Clock::time_point now) {
+  const auto is_local = [&](Rank rank) {
+    return waiting.placement.host_of(rank) == waiting.placement.host_of(waiting.self);
+  };
+  const auto has_started = [&](Rank rank) {
+    return waiting.board.started(rank) > waiting.sequence;
+  };
+  std::vector<Rank> silent;
+  for (const Rank rank : waiting.placement.ranks_on(waiting.placement.host_of(waiting.self))) {
+    if (!has_started(rank)) add(silent, rank);
+  }
+  for (const Rank missed : waiting.missed) {
+    if (const auto rank = silent_rank_behind(missed, waiting, now)) add(silent, *rank);
+  }
+  if (silent.empty()) return Suspects{.stuck = waiting.missed};
+
+  Suspects suspects;
+  for (const Rank rank : silent) {
+    // A rank of another host that says nothing may be done already, unless this rank misses
+    // something from it.
+    const bool first_hand = is_local(rank) || contains(waiting.missed, rank);
+    suspects.first_hand |= first_hand;
+    add(first_hand && !has_started(rank) ? suspects.missing : suspects.stuck, rank);
+  }
+  return suspects;
+}
+
+}  // namespace smddp
