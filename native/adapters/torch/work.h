@@ -56,6 +56,7 @@ class SmddpWork final : public c10d::Work {
     }
     // Without the lock: callbacks run inside, and may ask for this work's future.
     if (future) mark(*future);
+    call_.buffers.clear();
   }
 
   bool isCompleted() override {

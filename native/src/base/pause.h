@@ -21,9 +21,10 @@ class Backoff {
   Backoff(std::uint32_t spins, std::uint32_t yields) : spins_(spins), yields_(yields) {}
 
   void reset() noexcept { turns_ = 0; }
+  bool is_spinning() const noexcept { return turns_ < spins_; }
   bool exhausted() const noexcept { return turns_ >= spins_ + yields_; }
   void step() noexcept {
-    if (turns_ < spins_) {
+    if (is_spinning()) {
       cpu_pause();
     } else {
       ::sched_yield();

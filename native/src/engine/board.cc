@@ -48,20 +48,30 @@ std::optional<Signature> Board::last_signature(Rank rank) const noexcept {
   return std::bit_cast<Signature>(words);
 }
 
-void Board::set_waiting(Rank rank, Rank other, Deadline::Clock::time_point now) noexcept {
-  entry(rank).waits_for.store(other, std::memory_order_relaxed);
-  entry(rank).waited_at.store(now.time_since_epoch().count(), std::memory_order_release);
+void Board::set_waiting(Rank rank, std::uint64_t sequence, Rank other,
+                        Deadline::Clock::time_point now) noexcept {
+  RankEntry& mine = entry(rank);
+  mine.waits_for.store(other, std::memory_order_relaxed);
+  mine.waited_in.store(sequence + 1, std::memory_order_relaxed);
+  mine.waited_at.store(now.time_since_epoch().count(), std::memory_order_release);
+}
+
+void Board::set_not_waiting(Rank rank) noexcept {
+  entry(rank).waited_at.store(0, std::memory_order_release);
 }
 
 std::optional<Rank> Board::waits_for(Rank rank, Deadline::Clock::time_point now) const noexcept {
-  const std::int64_t at = entry(rank).waited_at.load(std::memory_order_acquire);
+  const RankEntry& theirs = entry(rank);
+  const std::int64_t at = theirs.waited_at.load(std::memory_order_acquire);
   const Deadline::Clock::time_point said{Deadline::Clock::duration{at}};
   if (at == 0 || now - said > kWaitingIsNews) return std::nullopt;
-  return entry(rank).waits_for.load(std::memory_order_relaxed);
+  if (theirs.waited_in.load(std::memory_order_relaxed) != started(rank)) return std::nullopt;
+  return theirs.waits_for.load(std::memory_order_relaxed);
 }
 
 void Board::set_left(Rank rank, std::uint64_t operations) noexcept {
-  entry(rank).left.store(operations + 1, std::memory_order_release);
+  // As for a stage: who falls asleep sees it in its last look, or this rank sees the sleep flag.
+  entry(rank).left.store(operations + 1, std::memory_order_seq_cst);
 }
 
 std::optional<std::uint64_t> Board::left_after(Rank rank) const noexcept {

@@ -40,9 +40,12 @@ class Board {
   std::uint64_t started(Rank rank) const noexcept;
   std::optional<Signature> last_signature(Rank rank) const noexcept;
 
-  /// The rank has just said that its running operation waits for `other`, as far as it knows.
-  void set_waiting(Rank rank, Rank other, Deadline::Clock::time_point now) noexcept;
-  /// For whom the rank waits. Nothing when it does not, or has stopped saying so.
+  /// The rank has just said that its operation `sequence`, which it has started, waits for `other`.
+  void set_waiting(Rank rank, std::uint64_t sequence, Rank other,
+                   Deadline::Clock::time_point now) noexcept;
+  void set_not_waiting(Rank rank) noexcept;
+  /// For whom the rank's last operation waits. Nothing when it does not, or the rank has stopped
+  /// saying so.
   std::optional<Rank> waits_for(Rank rank, Deadline::Clock::time_point now) const noexcept;
 
   /// The rank will take part in its first `operations` operations and no more.
@@ -65,11 +68,12 @@ class Board {
  private:
   struct alignas(64) RankEntry {
     std::atomic<std::uint64_t> started;
+    std::array<std::atomic<std::uint64_t>, 4> signature;
     std::atomic<std::uint64_t> left;  ///< 0: still here; else operations + 1
     std::atomic<bool> finished;
     std::atomic<Rank> waits_for;
-    std::atomic<std::int64_t> waited_at;  ///< ticks of the host's clock; 0: never
-    std::array<std::atomic<std::uint64_t>, 4> signature;
+    std::atomic<std::int64_t> waited_at;   ///< ticks of the host's clock; 0: does not wait
+    std::atomic<std::uint64_t> waited_in;  ///< value of `started` that it belongs to
   };
   struct alignas(64) SleepFlag {
     std::atomic<std::uint32_t> asleep;

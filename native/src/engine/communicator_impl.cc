@@ -17,7 +17,8 @@ namespace {
 // A caller drives its own operation this long before it leaves it to the engine thread and sleeps.
 constexpr std::uint32_t kInlineSpins = 60;
 constexpr std::uint32_t kInlineYields = 400;
-constexpr std::uint32_t kTurnsPerLook = 256;
+// Spinning is over too soon to look around; a yield may take a time slice.
+constexpr std::uint32_t kYieldsPerLook = 32;
 // After a failure, this long is spent on telling the ranks of other hosts.
 constexpr std::chrono::seconds kFaultFlush{1};
 
@@ -204,14 +205,14 @@ void CommunicatorImpl::adopt(std::unique_ptr<Group> group) {
 
 void CommunicatorImpl::drive_inline() {
   Backoff backoff{kInlineSpins, kInlineYields};
-  std::uint32_t idle_turns = 0;
+  std::uint32_t yields = 0;
   while (running_ && !backoff.exhausted()) {
     if (advance()) {
       backoff.reset();
       continue;
     }
     backoff.step();
-    if (++idle_turns % kTurnsPerLook == 0) inspect();
+    if (!backoff.is_spinning() && ++yields % kYieldsPerLook == 0) inspect();
   }
 }
 
@@ -272,6 +273,7 @@ bool CommunicatorImpl::advance() {
 
 void CommunicatorImpl::finish_current(Status outcome) {
   running_ = false;
+  watch_->end();
   pending_.fetch_sub(1);
   if (current_ != nullptr) {
     deliver(std::move(current_), outcome);

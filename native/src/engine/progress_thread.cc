@@ -67,7 +67,8 @@ void ProgressThread::ring() noexcept {
 
 void ProgressThread::wake() noexcept {
   // Sequentially consistent on both sides: either the thread sees the new work in its last look, or
-  // we see the flag.
+  // we see the flag. The work may have been left by a weaker store.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst)) ring();
 }
 
@@ -113,7 +114,10 @@ void ProgressThread::run() {
 
 void ProgressThread::sleep() {
   asleep_.store(true, std::memory_order_seq_cst);
-  for (const auto& communicator : current_) communicator->set_asleep(true);
+  for (const auto& communicator : current_) {
+    communicator->set_asleep(true);
+    communicator->look_around();
+  }
   // From here on everybody who brings work rings; what came before is seen now.
   if (!drive_all() && !stopping_.load()) {
     Deadline until = Deadline::after(std::chrono::seconds{1});

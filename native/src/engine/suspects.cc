@@ -14,11 +14,11 @@ void add(std::vector<Rank>& ranks, Rank rank) {
   if (!contains(ranks, rank)) ranks.push_back(rank);
 }
 
-/// Nothing when ranks wait for each other.
+/// Nothing when ranks wait for each other, or for this one, which is not silent.
 std::optional<Rank> silent_rank_behind(Rank missed, const Waiting& waiting,
                                        Deadline::Clock::time_point now) {
   Rank rank = missed;
-  for (int hops = 0; hops < waiting.placement.world(); ++hops) {
+  for (int hops = 0; hops < waiting.placement.world() && rank != waiting.self; ++hops) {
     const std::optional<Rank> next = waiting.board.waits_for(rank, now);
     if (!next) return rank;
     rank = *next;
@@ -35,14 +35,16 @@ Suspects find_suspects(const Waiting& waiting, Deadline::Clock::time_point now) 
   const auto has_started = [&](Rank rank) {
     return waiting.board.started(rank) > waiting.sequence;
   };
-  std::vector<Rank> silent;
+  std::vector<Rank> late;
   for (const Rank rank : waiting.placement.ranks_on(waiting.placement.host_of(waiting.self))) {
-    if (!has_started(rank)) add(silent, rank);
+    if (!has_started(rank)) add(late, rank);  // it may still wait in an earlier operation
   }
-  for (const Rank missed : waiting.missed) {
-    if (const auto rank = silent_rank_behind(missed, waiting, now)) add(silent, *rank);
+  for (const Rank missed : waiting.missed) add(late, missed);
+  std::vector<Rank> silent;
+  for (const Rank rank : late) {
+    if (const auto behind = silent_rank_behind(rank, waiting, now)) add(silent, *behind);
   }
-  if (silent.empty()) return Suspects{.stuck = waiting.missed};
+  if (silent.empty()) return Suspects{.stuck = late};
 
   Suspects suspects;
   for (const Rank rank : silent) {

@@ -32,7 +32,7 @@ struct Waiting {
 };
 
 /// A rank that waits says so again and again, with the one it waits for. So this follows from each
-/// missed rank to whom that one waits for, until a rank that says nothing.
+/// rank that is late to whom that one waits for, until a rank that says nothing.
 Suspects find_suspects(const Waiting& waiting, Deadline::Clock::time_point now);
 
 }  // namespace smddp

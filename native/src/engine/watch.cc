@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "base/log.h"
 
@@ -13,6 +14,8 @@ constexpr std::chrono::milliseconds kFirstAnnouncement{200};
 constexpr std::chrono::milliseconds kAnnouncementPeriod{500};
 // A rank that misses nobody itself gives those who do a moment to say so first.
 constexpr std::chrono::milliseconds kSecondHandGrace{1000};
+// Before that nobody has said yet that it waits.
+constexpr std::chrono::milliseconds kAllHaveAnnounced{2 * kFirstAnnouncement};
 // How long an operation may still complete after a later one has failed elsewhere.
 constexpr std::chrono::milliseconds kLaterFaultGrace{500};
 constexpr std::chrono::milliseconds kLaterFaultLook{10};
@@ -30,6 +33,10 @@ void Watch::begin(const Signature& operation, Deadline deadline) {
   warned_ = false;
   later_fault_seen_.reset();
   group_.board->set_started(group_.self, operation);
+}
+
+void Watch::end() {
+  if (std::exchange(announced_, false)) group_.board->set_not_waiting(group_.self);
 }
 
 Status Watch::inspect(const Execution& execution) {
@@ -101,7 +108,7 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
     case Notice::Kind::kStarted:
       if (notice->waits_for < 0 || notice->waits_for >= group_.placement.world()) break;
       group_.board->set_started(peer, notice->signature);
-      group_.board->set_waiting(peer, notice->waits_for, Clock::now());
+      group_.board->set_waiting(peer, notice->signature.sequence, notice->waits_for, Clock::now());
       break;
     case Notice::Kind::kLeft:
       group_.board->set_left(peer, notice->operations);
@@ -173,29 +180,32 @@ Suspects Watch::suspects(const Execution& execution) const {
 void Watch::announce(const Execution& execution) {
   const Suspects found = suspects(execution);
   const Rank other = found.foremost().empty() ? group_.self : found.foremost().front();
-  group_.board->set_waiting(group_.self, other, Clock::now());
+  announced_ = true;
+  group_.board->set_waiting(group_.self, operation_.sequence, other, Clock::now());
   broadcast(Notice{.kind = Notice::Kind::kStarted, .signature = operation_, .waits_for = other});
 }
 
 void Watch::expire(const Execution& execution) {
   const Suspects found = suspects(execution);
-  if (!found.first_hand && Clock::now() < deadline_.at() + kSecondHandGrace) return;
-  std::string why = "; all ranks started it; ";
+  const auto now = Clock::now();
+  const bool sure =
+      found.first_hand && (group_.transport == nullptr || now >= begun_ + kAllHaveAnnounced);
+  if (!sure && now < deadline_.at() + kSecondHandGrace) return;
+  std::string why = "; nothing is missing";
   if (!found.missing.empty()) {
     why = "; missing: " + culprits(found.missing, "has not started it");
   } else if (!found.stuck.empty()) {
-    why += culprits(found.stuck, "makes no progress");
-  } else {
-    why += "nothing is missing";
+    why = "; " + culprits(found.stuck, "makes no progress");
   }
   report(StatusCode::kTimeout,
          group_.describe(operation_) + " timed out after " + seconds_waited() + why);
 }
 
 void Watch::warn(const Execution& execution) {
+  const std::string late = culprits(suspects(execution).foremost(), "late");
   log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + group_.describe(operation_) +
                                 " has waited " + seconds_waited() + " for " +
-                                culprits(suspects(execution).foremost(), "late"));
+                                (late.empty() ? "no other rank" : late));
 }
 
 std::string Watch::seconds_waited() const {

@@ -25,6 +25,7 @@ class Watch {
   Watch(Group& group, const Config& config);
 
   void begin(const Signature& operation, Deadline deadline);
+  void end();
   /// The failure that ends the running operation, ok while there is none. It is on the board when
   /// this returns.
   Status inspect(const Execution& execution);
@@ -67,6 +68,7 @@ class Watch {
   Deadline deadline_ = Deadline::never();
   Clock::time_point begun_;
   Clock::time_point next_announcement_;
+  bool announced_ = false;
   bool warned_ = false;
   std::optional<Clock::time_point> later_fault_seen_;  ///< a fault of a later operation
 };

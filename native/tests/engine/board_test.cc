@@ -33,11 +33,23 @@ TEST_CASE_FIXTURE(Fixture, "a rank's progress never goes back") {
 TEST_CASE_FIXTURE(Fixture, "that a rank waits is forgotten when it stops saying so") {
   const auto now = Deadline::Clock::now();
   CHECK_FALSE(board.waits_for(3, now).has_value());
-  board.set_waiting(3, 0, now);
+  board.set_started(3, Signature{.sequence = 7});
+  board.set_waiting(3, 7, 0, now);
   CHECK(board.waits_for(3, now) == 0);
   CHECK(board.waits_for(3, now + std::chrono::seconds{1}) == 0);
   CHECK_FALSE(board.waits_for(3, now + std::chrono::seconds{2}).has_value());
   CHECK_FALSE(board.waits_for(0, now).has_value());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a wait ends with its operation") {
+  const auto now = Deadline::Clock::now();
+  board.set_started(3, Signature{.sequence = 7});
+  board.set_waiting(3, 7, 0, now);
+  board.set_not_waiting(3);
+  CHECK_FALSE(board.waits_for(3, now).has_value());
+  board.set_waiting(3, 7, 0, now);
+  board.set_started(3, Signature{.sequence = 8});
+  CHECK_FALSE(board.waits_for(3, now).has_value());
 }
 
 TEST_CASE_FIXTURE(Fixture, "leaving is remembered with its number of operations") {
