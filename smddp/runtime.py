@@ -21,6 +21,7 @@ from smddp.config import Settings, read_settings, to_native
 from smddp.dtypes import dtype_of, reduce_op
 from smddp.errors import SMDDPArgumentError, SMDDPStateError
 from smddp.identity import Identity, read_identity, read_whole_number
+from smddp.launcher_process import local_launcher_name
 
 __all__ = [
     "Array",
@@ -307,6 +308,8 @@ def _place(identity: Identity, settings: Settings) -> _core.JobPlace:
     place.master_addr = os.environ.get("MASTER_ADDR", "")
     place.port = _store_port(settings)
     place.job_id = identity.job_id or ""
+    if not place.job_id and place.local_size == place.size:
+        place.job_id = local_launcher_name() or ""
     place.job_secret = settings.job_secret
     return place
 

@@ -20,14 +20,12 @@ from smddp.alone import RECORD, drop_inherited, format_record
 from smddp.errors import SMDDPConfigError
 from smddp.identity import Identity, in_slurm_step, read_identity, read_whole_number
 from smddp.launch.ports import job_port
+from smddp.launcher_process import local_launcher_name
 
-__all__ = ["fill_rank_environment", "first_slurm_host", "local_launcher_name", "local_size_by_slots"]
+__all__ = ["fill_rank_environment", "first_slurm_host", "local_size_by_slots"]
 
 _TORCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _MAX_PORT = 65535
-
-#: Long enough for any chain of wrapper scripts between a launcher and its rank.
-_MAX_ANCESTORS = 64
 
 
 def fill_rank_environment(
@@ -82,28 +80,6 @@ def local_size_by_slots(slots: str, identity: Identity) -> int | None:
         if identity.rank < first + count:
             return count if identity.rank - first == identity.local_rank else None
         first += count
-    return None
-
-
-def local_launcher_name() -> str | None:
-    """Return a name for the MPICH launcher process above this one; None when there is none.
-
-    Its process number is the one thing that the ranks of one host share and other jobs do not.
-    """
-    pid = os.getppid()
-    for _ in range(_MAX_ANCESTORS):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 (start-up)
-                stat = file.read()
-        except OSError:
-            return None
-        # pid (command) state parent ...; the command itself may hold spaces and parentheses
-        command = stat[stat.index("(") + 1 : stat.rindex(")")]
-        if command.startswith(("hydra_", "mpiexec", "mpirun")):
-            return f"{command}-{pid}"
-        pid = int(stat[stat.rindex(")") + 2 :].split()[1])
-        if pid <= 1:
-            return None
     return None
 
 
