@@ -67,8 +67,7 @@ void ProgressThread::ring() noexcept {
 
 void ProgressThread::wake() noexcept {
   // Sequentially consistent on both sides: either the thread sees the new work in its last look, or
-  // we see the flag. The work may have been left by a weaker store.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // we see the flag.
   if (asleep_.load(std::memory_order_seq_cst)) ring();
 }
 
