@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 __all__ = ["run_case"]
@@ -10,6 +11,8 @@ __all__ = ["run_case"]
 
 def run_case(case: str, arguments: list[str]) -> None:
     """Call `module:function` with the arguments as text; exceptions are the caller's, uncaught on purpose."""
+    # As in a terminal; a shell that runs the tests in the background lets its children ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module, _, function = case.partition(":")
     getattr(importlib.import_module(module), function)(*arguments)
 
