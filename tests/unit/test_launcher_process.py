@@ -13,12 +13,13 @@ from smddp.launcher_process import local_launcher_name
 
 pytestmark = pytest.mark.timeout(60)
 
-RANK = """
+RANK = r"""
 import numpy as np, smddp
 world = smddp.init(timeout=20)
 array = np.array([10.0**world.rank, 3.0 * world.rank + 1])
 world.all_reduce(array)
-print(world.rank, *array)
+# In one write: print() makes several of an unbuffered line, and those of other ranks may come between.
+print(f"{world.rank} {array[0]} {array[1]}\n", end="")
 """
 
 
