@@ -8,9 +8,9 @@ import numpy.typing as npt
 from smddp import _core
 from smddp.errors import SMDDPArgumentError
 
-__all__ = ["dtype_of", "reduce_op"]
+__all__ = ["DTYPES", "OPS", "dtype_of", "reduce_op"]
 
-_DTYPES = {
+DTYPES = {
     "float64": _core.DType.float64,
     "float32": _core.DType.float32,
     "float16": _core.DType.float16,
@@ -26,7 +26,7 @@ _DTYPES = {
     "bool": _core.DType.bool,
 }
 
-_OPS = {
+OPS = {
     "sum": _core.ReduceOp.sum,
     "product": _core.ReduceOp.product,
     "min": _core.ReduceOp.min,
@@ -44,15 +44,15 @@ def dtype_of(array: npt.NDArray[np.generic]) -> _core.DType:
         msg = f"dtype {array.dtype} has foreign byte order; convert with .astype(dtype.newbyteorder('='))"
         raise SMDDPArgumentError(msg)
     try:
-        return _DTYPES[array.dtype.name]
+        return DTYPES[array.dtype.name]
     except KeyError:
-        msg = f"dtype {array.dtype} is not supported; use one of {', '.join(_DTYPES)}"
+        msg = f"dtype {array.dtype} is not supported; use one of {', '.join(DTYPES)}"
         raise SMDDPArgumentError(msg) from None
 
 
 def reduce_op(name: object) -> _core.ReduceOp:
     """The operation of that name; raises SMDDPArgumentError for others."""
-    if not isinstance(name, str) or name not in _OPS:
-        msg = f"op {name!r} is not one of {', '.join(_OPS)}"
+    if not isinstance(name, str) or name not in OPS:
+        msg = f"op {name!r} is not one of {', '.join(OPS)}"
         raise SMDDPArgumentError(msg)
-    return _OPS[name]
+    return OPS[name]

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 
 #include <pybind11/pybind11.h>
 
 #include "smddp/status.h"
+#include "smddp/work.h"
 
 namespace smddp {
+
+class Communicator;
 
 /// Raises the exception of `smddp.errors` that belongs to the status; returns when it is ok.
 void raise_if_error(const Status& status);
@@ -20,8 +25,14 @@ T value_or_raise(Result<T> result) {
 /// Keeps a Python object alive until an operation is over, on whichever thread that is.
 std::shared_ptr<void> keep_alive(pybind11::object object);
 
+/// Waits without the interpreter's lock and lets signal handlers run. True when the operation is
+/// over.
+bool wait(const Work& work, std::optional<std::chrono::milliseconds> timeout);
+
 void bind_types(pybind11::module_& module);
 void bind_store(pybind11::module_& module);
 void bind_communicator(pybind11::module_& module);
+/// all_reduce_now(array, op) of the communicator, which has to outlive it.
+pybind11::object make_all_reduce_now(Communicator& communicator);
 
 }  // namespace smddp

@@ -28,25 +28,6 @@ struct Buffers {
   std::uintptr_t out;
 };
 
-/// Waits without the interpreter's lock and lets signal handlers run. True when the operation is
-/// over.
-bool wait(const Work& work, std::optional<Milliseconds> timeout) {
-  const Deadline deadline = timeout ? Deadline::after(*timeout) : Deadline::never();
-  for (;;) {
-    Status outcome = Status::again();
-    {
-      const py::gil_scoped_release unlocked;
-      outcome = work.wait(deadline);
-    }
-    if (!outcome.is_again()) {
-      raise_if_error(outcome);
-      return true;
-    }
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (deadline.passed()) return false;
-  }
-}
-
 Work submit(Communicator& communicator, Request request, const Buffers& buffers, py::object owner) {
   request.in = reinterpret_cast<const void*>(buffers.in);
   request.out = reinterpret_cast<void*>(buffers.out);
@@ -84,6 +65,23 @@ void bind_requests(py::module_& module) {
 
 }  // namespace
 
+bool wait(const Work& work, std::optional<Milliseconds> timeout) {
+  const Deadline deadline = timeout ? Deadline::after(*timeout) : Deadline::never();
+  for (;;) {
+    Status outcome = Status::again();
+    {
+      const py::gil_scoped_release unlocked;
+      outcome = work.wait(deadline);
+    }
+    if (!outcome.is_again()) {
+      raise_if_error(outcome);
+      return true;
+    }
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (deadline.passed()) return false;
+  }
+}
+
 void bind_communicator(py::module_& module) {
   bind_requests(module);
   py::class_<Communicator>(module, "Communicator", kUnlocked)
@@ -93,6 +91,7 @@ void bind_communicator(py::module_& module) {
       .def_property_readonly("transport", &Communicator::transport)
       .def_property_readonly("hosts", &Communicator::hosts)
       .def("connect", &connect)
+      .def("make_all_reduce_now", &make_all_reduce_now)
       .def(
           "submit",
           [](Communicator& self, const Request& request, std::uintptr_t in, std::uintptr_t out,

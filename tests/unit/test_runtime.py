@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import smddp
-from smddp import runtime
+from smddp import _core, runtime
+from smddp.dtypes import DTYPES, OPS
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError, SMDDPStateError
 
 from support.jobs import run_job
@@ -56,6 +57,24 @@ def test_lists_are_no_arrays(world: Any) -> None:
         lambda: world.all_to_all([0.0] * 4, array),
     ):
         assert refusal(call) == "output: expected a numpy.ndarray, got list"
+
+
+@pytest.mark.parametrize("name", [name for name in DTYPES if name != "bfloat16"])
+def test_plain_arrays_take_the_short_way(world: Any, name: str) -> None:
+    array = np.array([1, 0, 1]).astype(name)
+    ops = [op for op in OPS if _core.is_defined(OPS[op], DTYPES[name])]
+    assert all(world._all_reduce_now(array, op) for op in ops)
+    assert not any(world._all_reduce_now(array, op) for op in OPS if op not in ops)
+    np.testing.assert_array_equal(array, np.array([1, 0, 1]).astype(name))
+
+
+def test_everything_else_takes_the_general_way(world: Any) -> None:
+    frozen = np.ones(3)
+    frozen.flags.writeable = False
+    for array in (None, [1.0], frozen, np.ones((4, 4))[:, :2], np.ones(3, ">f4"), np.ones(3, np.longdouble)):
+        assert world._all_reduce_now(array, "sum") is False
+    for op in ("median", None, ["sum"]):
+        assert world._all_reduce_now(np.ones(3), op) is False
 
 
 @pytest.mark.parametrize("op", ["median", ["sum"], None, 3, {}], ids=repr)

@@ -42,6 +42,10 @@ struct Request {
   /// Called exactly once when the operation is over: on the completion thread, or in the caller's
   /// thread before `submit` returns.
   std::function<void(const Status&)> on_complete;
+  /// For synchronous operations: called at most once, in the caller's thread inside `submit`,
+  /// before a wait of more than some microseconds. A caller that holds a lock may let others have
+  /// it there.
+  std::function<void()> before_waiting;
   std::string call_site;  ///< shown in errors in debug mode
 };
 

@@ -14,6 +14,23 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
+/// Number of the processor that the thread runs on, for a moment at least.
+inline std::uint32_t current_processor() noexcept {
+  const int number = ::sched_getcpu();
+  return number < 0 ? 0 : static_cast<std::uint32_t>(number);
+}
+
+/// Fetches the cache line for writing, in the background.
+inline void prefetch_to_write(const void* address) noexcept {
+#if defined(__x86_64__)
+  // The compiler's builtin fetches for reading unless told that the processor has this instruction;
+  // one that has not ignores it.
+  asm volatile("prefetchw %0" ::"m"(*static_cast<const char*>(address)));
+#else
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 /// One thread's waiting: a few pauses, then the processor is offered to others. `exhausted()` after
 /// about the given number of yields tells the caller to sleep instead.
 class Backoff {

@@ -5,7 +5,6 @@
 
 #include "base/fork_guard.h"
 #include "base/log.h"
-#include "base/pause.h"
 #include "base/rank_label.h"
 #include "engine/connector.h"
 #include "engine/request_check.h"
@@ -14,11 +13,6 @@
 namespace smddp {
 namespace {
 
-// A caller drives its own operation this long before it leaves it to the engine thread and sleeps.
-constexpr std::uint32_t kInlineSpins = 60;
-constexpr std::uint32_t kInlineYields = 400;
-// Spinning is over too soon to look around; a yield may take a time slice.
-constexpr std::uint32_t kYieldsPerLook = 32;
 // After a failure, this long is spent on telling the ranks of other hosts.
 constexpr std::chrono::seconds kFaultFlush{1};
 
@@ -69,23 +63,24 @@ Work CommunicatorImpl::submit(Request request) {
     return finish_at_once(request, Status{wrong.code(), prefix() + wrong.message()});
   }
   complete_request(request, options_.rank, options_.world);
-  const auto timeout = request.timeout.count() > 0 ? request.timeout : config_.timeout;
-  const Deadline deadline = Deadline::after(timeout);
+  if (request.timeout.count() <= 0) request.timeout = config_.timeout;
   submitted_.fetch_add(1);
-  ensure_connecting(deadline);
+  if (phase_.load(std::memory_order_acquire) == Phase::kNew)
+    ensure_connecting(Deadline::after(request.timeout));
   if (request.synchronous) {
-    if (auto work = try_inline(request, deadline)) return *std::move(work);
+    if (auto work = try_inline(request)) return *std::move(work);
   }
-  return enqueue(std::move(request), deadline);
+  return enqueue(std::move(request));
 }
 
-Work CommunicatorImpl::enqueue(Request request, Deadline deadline) {
+Work CommunicatorImpl::enqueue(Request request) {
   pending_.fetch_add(1, std::memory_order_seq_cst);
   // Either `leave` sees the count and waits for the push, or we see that it is too late.
   if (closed_.load(std::memory_order_seq_cst)) {
     pending_.fetch_sub(1);
     return finish_at_once(request, refusal());
   }
+  const Deadline deadline = Deadline::after(request.timeout);
   auto work = std::make_shared<WorkState>(std::move(request), deadline);
   work->self = work;
   queue_.push(work.get());
@@ -96,7 +91,7 @@ Work CommunicatorImpl::enqueue(Request request, Deadline deadline) {
 // The caller becomes the baton's holder and drives its operation, because a hop to another thread
 // costs more than a small operation. It does so only when nothing is queued or running, which keeps
 // the order of operations.
-std::optional<Work> CommunicatorImpl::try_inline(Request& request, Deadline deadline) {
+std::optional<Work> CommunicatorImpl::try_inline(Request& request) {
   if (phase_.load(std::memory_order_acquire) != Phase::kReady) return std::nullopt;
   if (pending_.load(std::memory_order_seq_cst) != 0 || !baton_.try_take()) return std::nullopt;
   if (pending_.load(std::memory_order_seq_cst) != 0) {
@@ -104,19 +99,16 @@ std::optional<Work> CommunicatorImpl::try_inline(Request& request, Deadline dead
     return std::nullopt;
   }
   pending_.fetch_add(1, std::memory_order_seq_cst);
-  inline_request_ = std::move(request);
-  start(inline_request_, deadline);
-  drive_inline();
-  if (running_) return hand_over(deadline);
-  Request done = std::move(inline_request_);
+  start(request);
+  drive_inline(request);
+  if (running_) return hand_over(request);
   Status outcome = std::move(inline_outcome_);
   drop_baton();
-  return finish_at_once(done, std::move(outcome));
+  return finish_at_once(request, std::move(outcome));
 }
 
 void CommunicatorImpl::ensure_connecting(Deadline deadline) {
   Phase expected = Phase::kNew;
-  if (phase_.load(std::memory_order_acquire) != Phase::kNew) return;
   if (!phase_.compare_exchange_strong(expected, Phase::kConnecting)) return;
   // A thread of its own, because meeting blocks: on the engine thread two groups that their members
   // use first in different orders would wait for each other.
@@ -203,21 +195,24 @@ void CommunicatorImpl::adopt(std::unique_ptr<Group> group) {
   }
 }
 
-void CommunicatorImpl::drive_inline() {
-  Backoff backoff{kInlineSpins, kInlineYields};
-  std::uint32_t yields = 0;
-  while (running_ && !backoff.exhausted()) {
+void CommunicatorImpl::drive_inline(const Request& request) {
+  InlineWait wait;
+  bool told = !request.before_waiting;
+  while (running_ && !wait.exhausted()) {
     if (advance()) {
-      backoff.reset();
+      wait.reset();
       continue;
     }
-    backoff.step();
-    if (!backoff.is_spinning() && ++yields % kYieldsPerLook == 0) inspect();
+    if (group_->provider != nullptr && group_->provider->waits_on_shared_processor())
+      wait.stop_pausing();
+    if (wait.is_long() && !std::exchange(told, true)) request.before_waiting();
+    wait.step();
+    if (wait.is_time_to_look()) inspect();
   }
 }
 
-Work CommunicatorImpl::hand_over(Deadline deadline) {
-  current_ = std::make_shared<WorkState>(std::move(inline_request_), deadline);
+Work CommunicatorImpl::hand_over(Request& request) {
+  current_ = std::make_shared<WorkState>(std::move(request), watch_->deadline());
   execution_->rebind(current_->request);
   Work work{current_};
   drop_baton();
@@ -244,14 +239,16 @@ bool CommunicatorImpl::start_next() {
     return true;
   }
   current_ = std::move(work);
-  start(current_->request, current_->deadline);
+  const Deadline deadline = current_->deadline;
+  start(current_->request);
+  if (running_) watch_->set_deadline(deadline);  // else it has failed already
   return true;
 }
 
-void CommunicatorImpl::start(const Request& request, Deadline deadline) {
+void CommunicatorImpl::start(const Request& request) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
-  watch_->begin(signature, deadline);
+  watch_->begin(signature, request.timeout);
   const Status started = execution_->start(
       plans_.get(to_spec(request), group_->placement, options_.rank), request, signature);
   if (!started.ok()) fail(started);

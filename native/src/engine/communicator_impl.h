@@ -12,6 +12,7 @@
 #include "engine/baton.h"
 #include "engine/execution.h"
 #include "engine/group.h"
+#include "engine/inline_wait.h"
 #include "engine/mpsc_queue.h"
 #include "engine/plan_cache.h"
 #include "engine/watch.h"
@@ -68,8 +69,8 @@ class CommunicatorImpl final : public CompletionSink,
 
   void ensure_connecting(Deadline deadline);
   void run_connector(Deadline deadline);
-  std::optional<Work> try_inline(Request& request, Deadline deadline);
-  Work enqueue(Request request, Deadline deadline);
+  std::optional<Work> try_inline(Request& request);
+  Work enqueue(Request request);
   Status refusal() const;
   std::string prefix() const;
 
@@ -77,11 +78,11 @@ class CommunicatorImpl final : public CompletionSink,
   void take_baton();
   void drop_baton();
   void adopt(std::unique_ptr<Group> group);
-  void drive_inline();
-  Work hand_over(Deadline deadline);
+  void drive_inline(const Request& request);
+  Work hand_over(Request& request);
   bool step();
   bool start_next();
-  void start(const Request& request, Deadline deadline);
+  void start(const Request& request);
   bool advance();
   void end_pending();
   void finish_current(Status outcome);
@@ -115,7 +116,6 @@ class CommunicatorImpl final : public CompletionSink,
   std::uint64_t sequence_ = 0;  ///< of the next operation
   bool running_ = false;
   std::shared_ptr<WorkState> current_;  ///< null while the running operation is the caller's own
-  Request inline_request_;
   Status inline_outcome_;
   bool said_goodbye_ = false;
   std::optional<Deadline> telling_until_;  ///< a failure is still being told to other hosts

@@ -192,7 +192,7 @@ Status Connector::link_local_ranks() {
   const auto memory = group_->segment.bytes();
   group_->board = std::make_unique<Board>(memory, options_.world, local_size, request.self);
   group_->bell = std::make_unique<LocalBell>(*group_->board, std::move(link.value().peers));
-  const ShmRegion region{memory.subspan(board_bytes), local_size, config_.chunk_bytes};
+  const ShmRegion region{memory.subspan(board_bytes), config_.chunk_bytes};
   group_->provider = std::make_unique<ShmProvider>(region, request.self, locals, *group_->bell);
   return Status{};
 }

@@ -25,14 +25,31 @@ constexpr std::chrono::milliseconds kLaterFaultLook{10};
 Watch::Watch(Group& group, const Config& config)
     : group_(group), config_(config), closed_(static_cast<std::size_t>(group.placement.world())) {}
 
-void Watch::begin(const Signature& operation, Deadline deadline) {
+void Watch::begin(const Signature& operation, std::chrono::milliseconds timeout) {
   operation_ = operation;
-  deadline_ = deadline;
-  begun_ = Clock::now();
-  next_announcement_ = begun_ + kFirstAnnouncement;
+  timeout_ = timeout;
+  clock_runs_ = false;
   warned_ = false;
   later_fault_seen_.reset();
   group_.board->set_started(group_.self, operation);
+}
+
+void Watch::start_clock() {
+  if (clock_runs_) return;
+  clock_runs_ = true;
+  deadline_ = Deadline::after(timeout_);
+  begun_ = Clock::now();
+  next_announcement_ = begun_ + kFirstAnnouncement;
+}
+
+void Watch::set_deadline(Deadline deadline) noexcept {
+  start_clock();
+  deadline_ = deadline;
+}
+
+Deadline Watch::deadline() {
+  start_clock();
+  return deadline_;
 }
 
 void Watch::end() {
@@ -40,6 +57,7 @@ void Watch::end() {
 }
 
 Status Watch::inspect(const Execution& execution) {
+  start_clock();
   if (!group_.board->has_fault()) look_for_the_dead();
   if (!group_.board->has_fault()) look_for_leavers();
   if (!group_.board->has_fault()) look_at_the_clock(execution);
@@ -232,7 +250,8 @@ std::string Watch::culprits(const std::vector<Rank>& ranks, const std::string& w
   return text;
 }
 
-Deadline Watch::next_look() const {
+Deadline Watch::next_look() {
+  start_clock();
   const auto now = Clock::now();
   auto at = deadline_.at();
   if (later_fault_seen_) at = std::min(at, now + kLaterFaultLook);

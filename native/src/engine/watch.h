@@ -24,7 +24,12 @@ class Watch {
  public:
   Watch(Group& group, const Config& config);
 
-  void begin(const Signature& operation, Deadline deadline);
+  /// The clock of the operation starts at the first look, because reading it is a good part of what
+  /// a small operation costs and none of those is ever looked at.
+  void begin(const Signature& operation, std::chrono::milliseconds timeout);
+  /// For an operation whose time has run since it was submitted.
+  void set_deadline(Deadline deadline) noexcept;
+  Deadline deadline();
   void end();
   /// The failure that ends the running operation, ok while there is none. It is on the board when
   /// this returns.
@@ -40,11 +45,12 @@ class Watch {
   /// Tells ranks of other hosts.
   void broadcast(const Notice& notice);
   /// When `inspect` should be called at the latest.
-  Deadline next_look() const;
+  Deadline next_look();
 
  private:
   using Clock = Deadline::Clock;
 
+  void start_clock();
   void report(const Fault& fault);
   void report(StatusCode code, const std::string& text);
   Status verdict();
@@ -65,6 +71,8 @@ class Watch {
   std::vector<bool> closed_;  ///< connection lost, by rank
 
   Signature operation_;
+  std::chrono::milliseconds timeout_{0};
+  bool clock_runs_ = false;  ///< the next three are valid
   Deadline deadline_ = Deadline::never();
   Clock::time_point begun_;
   Clock::time_point next_announcement_;

@@ -32,6 +32,10 @@ class Provider {
   virtual bool progress(CompletionSink& sink) = 0;
   /// Forgets the posted call: its buffers are not touched again.
   virtual void abandon() noexcept = 0;
+  /// Whether the posted call waits while another rank of the group has to share the calling
+  /// thread's processor, so that the thread should offer it at once. Moves the thread where there
+  /// is more room.
+  virtual bool waits_on_shared_processor() noexcept = 0;
   /// Ranks that the posted call waits for; cold.
   virtual std::vector<Rank> waiting_for() const = 0;
 };

@@ -102,6 +102,21 @@ TEST_CASE("threads of a rank may each use a group of their own") {
   });
 }
 
+TEST_CASE("a synchronous operation says when it has to wait") {
+  for_each_fabric([](const World& world) {
+    std::atomic<bool> waits{false};
+    world.run([&](Rank rank) {
+      const auto group = world.join(rank);
+      Request request{.collective = Collective::kBarrier, .synchronous = true};
+      finish(group->submit(request));
+      // Nobody else comes before rank 0 has said that it waits.
+      if (rank == 0) request.before_waiting = [&] { REQUIRE_FALSE(waits.exchange(true)); };
+      while (rank != 0 && !waits) std::this_thread::yield();
+      finish(group->submit(request));
+    });
+  });
+}
+
 TEST_CASE("threads of a rank may share a group") {
   // Equal operations, because nothing orders the calls of different threads.
   for_each_fabric([](const World& world) {

@@ -24,8 +24,8 @@ void GatherRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
   const std::size_t count = window_count(contribution(call_.self).count, window_, round);
   if (count == 0) return;
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
-  std::memcpy(call_.region->half(call_.self, chunk), call_.in_at(begin),
-              count * call_.element_bytes);
+  const std::size_t bytes = count * call_.element_bytes;
+  std::memcpy(call_.region->staging(call_.self, chunk, bytes), call_.in_at(begin), bytes);
 }
 
 void GatherRoutine::keep_own() {
@@ -43,8 +43,9 @@ void GatherRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
     const Part part = contribution(rank);
     const std::size_t count = window_count(part.count, window_, round);
     if (count == 0 || rank == call_.self) continue;
-    std::memcpy(call_.out_at(part.offset + begin), call_.region->half(rank, chunk),
-                count * call_.element_bytes);
+    const std::size_t bytes = count * call_.element_bytes;
+    std::memcpy(call_.out_at(part.offset + begin), call_.region->staging(rank, chunk, bytes),
+                bytes);
   }
 }
 

@@ -38,8 +38,8 @@ void ReduceRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
   const std::size_t count = count_in(round);
   if (count == 0) return;  // an empty tensor may have no address, which memcpy does not allow
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
-  std::memcpy(call_.region->half(call_.self, chunk), call_.in_at(begin),
-              count * call_.element_bytes);
+  const std::size_t bytes = count * call_.element_bytes;
+  std::memcpy(call_.region->staging(call_.self, chunk, bytes), call_.in_at(begin), bytes);
 }
 
 void ReduceRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
@@ -48,8 +48,10 @@ void ReduceRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
   const Part part = sliced_ ? slice(call_.self, count) : Part{0, count};
   const std::size_t offset_bytes = part.offset * call_.element_bytes;
+  const std::size_t staged_bytes = count * call_.element_bytes;
   for (int rank = 0; rank < call_.ranks; ++rank) {
-    call_.sources[static_cast<std::size_t>(rank)] = call_.region->half(rank, chunk) + offset_bytes;
+    call_.sources[static_cast<std::size_t>(rank)] =
+        call_.region->staging(rank, chunk, staged_bytes) + offset_bytes;
   }
   // This rank's contribution is still in the user's memory and probably in its cache.
   call_.sources[static_cast<std::size_t>(call_.self)] = call_.in_at(begin + part.offset);

@@ -10,46 +10,70 @@
 
 namespace smddp {
 
-/// What one rank announces, in one cache line, so that a waiting peer fetches everything at once.
-/// Stages count up for the life of the group; stage s is announced in cell s % 2. A peer can be at
-/// most one stage ahead of the ranks that it waits for, so a cell is never overwritten before
-/// everybody has read it.
-struct alignas(64) StageCell {
-  std::atomic<std::uint64_t> stage;
-  std::uint64_t rounds;  ///< how many rounds this rank needs; valid in the first stage of a call
-  Envelope envelope;     ///< which operation; valid in the first stage of a call
+/// The first line of a slot: everything that a peer needs to take part in a small operation, in one
+/// cache line, so that a waiting peer fetches it at once.
+struct alignas(64) ReadyLine {
+  std::atomic<std::uint64_t> ready;  ///< chunk number + 1
+  std::uint64_t rounds;  ///< how many rounds this rank needs; valid in the first round of a call
+  Envelope envelope;     ///< which operation; valid in the first round of a call
+  std::array<std::byte, 16> payload;  ///< what fits here is not staged elsewhere
 };
-static_assert(sizeof(StageCell) == 64);
+static_assert(sizeof(ReadyLine) == 64);
 
-struct RankCells {
-  std::array<StageCell, 2> cells;
+struct alignas(64) ConsumedLine {
+  std::atomic<std::uint64_t> consumed;  ///< chunk number + 1
 };
 
-/// The part of a host's shared segment that the provider uses: cells, then two staging halves for
-/// each rank. Zeroed memory is its initial state.
+/// Written only when it changes, so that reading it costs nothing.
+struct alignas(64) WhereLine {
+  std::atomic<std::uint32_t> processor;  ///< where the rank runs, + 1; 0: not known
+};
+
+/// The part of a host's shared segment that the provider uses: two slots for each rank, each one
+/// its lines and then a staging half, and before them a line that says where the rank runs. Chunk c
+/// of the group's life uses slot c % 2. A peer can be at most one chunk ahead of the ranks that it
+/// waits for, so a slot is never overwritten before everybody has read it. Zeroed memory is the
+/// initial state.
 class ShmRegion {
  public:
   static std::size_t bytes_needed(int ranks, std::size_t half_bytes) {
-    return static_cast<std::size_t>(ranks) * (sizeof(RankCells) + 2 * half_bytes);
+    return static_cast<std::size_t>(ranks) * rank_bytes(half_bytes);
   }
 
   /// `memory` is 64-byte aligned; `half_bytes` is a multiple of 4096.
-  ShmRegion(std::span<std::byte> memory, int ranks, std::size_t half_bytes)
-      : cells_(reinterpret_cast<RankCells*>(memory.data())),
-        staging_(memory.data() + static_cast<std::size_t>(ranks) * sizeof(RankCells)),
-        half_bytes_(half_bytes) {}
+  ShmRegion(std::span<std::byte> memory, std::size_t half_bytes)
+      : memory_(memory.data()), half_bytes_(half_bytes) {}
 
-  StageCell& cell(int rank, std::uint64_t stage) const {
-    return cells_[rank].cells[static_cast<std::size_t>(stage % 2)];
+  WhereLine& where(int rank) const {
+    return *reinterpret_cast<WhereLine*>(memory_ +
+                                         static_cast<std::size_t>(rank) * rank_bytes(half_bytes_));
   }
-  std::byte* half(int rank, std::uint64_t chunk) const {
-    return staging_ + (2 * static_cast<std::size_t>(rank) + chunk % 2) * half_bytes_;
+  ReadyLine& ready(int rank, std::uint64_t chunk) const {
+    return *reinterpret_cast<ReadyLine*>(slot(rank, chunk));
+  }
+  ConsumedLine& consumed(int rank, std::uint64_t chunk) const {
+    return *reinterpret_cast<ConsumedLine*>(slot(rank, chunk) + sizeof(ReadyLine));
+  }
+  std::byte* half(int rank, std::uint64_t chunk) const { return slot(rank, chunk) + kLines; }
+  /// Where a rank puts `bytes` bytes for everybody: beside its flag when they fit there.
+  std::byte* staging(int rank, std::uint64_t chunk, std::size_t bytes) const {
+    ReadyLine& line = ready(rank, chunk);
+    return bytes <= line.payload.size() ? line.payload.data() : half(rank, chunk);
   }
   std::size_t half_bytes() const { return half_bytes_; }
 
  private:
-  RankCells* cells_;
-  std::byte* staging_;
+  static constexpr std::size_t kLines = sizeof(ReadyLine) + sizeof(ConsumedLine);
+
+  static std::size_t slot_bytes(std::size_t half_bytes) { return kLines + half_bytes; }
+  static std::size_t rank_bytes(std::size_t half_bytes) {
+    return sizeof(WhereLine) + 2 * slot_bytes(half_bytes);
+  }
+  std::byte* slot(int rank, std::uint64_t chunk) const {
+    return reinterpret_cast<std::byte*>(&where(rank) + 1) + chunk % 2 * slot_bytes(half_bytes_);
+  }
+
+  std::byte* memory_;
   std::size_t half_bytes_;
 };
 

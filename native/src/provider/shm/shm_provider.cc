@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/pause.h"
+
 namespace smddp {
 
 ShmProvider::ShmProvider(const ShmRegion& region, int self, std::vector<Rank> ranks, PeerBell& bell)
@@ -55,36 +57,52 @@ void ShmProvider::post(const NativeCall& call, Token token) {
   phase_ = Phase::kCopyIn;
 }
 
-void ShmProvider::announce_stage() {
-  ++stage_;
-  seen_ = 0;
-  StageCell& cell = region_.cell(self_, stage_);
+void ShmProvider::announce_ready() {
+  ReadyLine& line = region_.ready(self_, chunk_);
+  tell_where(current_processor() + 1);
   if (round_ == 0) {
-    cell.rounds = rounds_;
-    cell.envelope = envelope_;
+    line.rounds = rounds_;
+    line.envelope = envelope_;
   }
+  announce(line.ready);
+  phase_ = Phase::kAllCopiedIn;
+}
+
+void ShmProvider::announce_consumed() {
+  announce(region_.consumed(self_, chunk_).consumed);
+  phase_ = Phase::kAllConsumed;
+}
+
+void ShmProvider::announce(std::atomic<std::uint64_t>& flag) {
+  seen_ = 0;
   // Sequentially consistent, because the bell reads the peers' sleep flags next: either a peer that
-  // falls asleep sees this stage in its last look, or we see its flag.
-  cell.stage.store(stage_, std::memory_order_seq_cst);
+  // falls asleep sees this in its last look, or we see its flag.
+  flag.store(chunk_ + 1, std::memory_order_seq_cst);
   bell_.ring();
+}
+
+std::atomic<std::uint64_t>& ShmProvider::awaited_flag(int rank) const {
+  return phase_ == Phase::kAllCopiedIn ? region_.ready(rank, chunk_).ready
+                                       : region_.consumed(rank, chunk_).consumed;
 }
 
 bool ShmProvider::all_announced() {
   for (; seen_ < group_size(); ++seen_) {
-    if (region_.cell(seen_, stage_).stage.load(std::memory_order_seq_cst) < stage_) return false;
+    if (seen_ != self_ && awaited_flag(seen_).load(std::memory_order_seq_cst) <= chunk_)
+      return false;
   }
   return true;
 }
 
-bool ShmProvider::accept_first_stage(CompletionSink& sink) {
+bool ShmProvider::accept_first_round(CompletionSink& sink) {
   for (int rank = 0; rank < group_size(); ++rank) {
-    const StageCell& cell = region_.cell(rank, stage_);
-    if (cell.envelope != envelope_) {
+    const ReadyLine& line = region_.ready(rank, chunk_);
+    if (line.envelope != envelope_) {
       phase_ = Phase::kMismatch;
-      sink.mismatch(ranks_[static_cast<std::size_t>(rank)], cell.envelope);
+      sink.mismatch(ranks_[static_cast<std::size_t>(rank)], line.envelope);
       return false;
     }
-    rounds_ = std::max(rounds_, cell.rounds);
+    rounds_ = std::max(rounds_, line.rounds);
   }
   if (const int other = routine_->disagreeing_rank(chunk_); other >= 0) {
     phase_ = Phase::kMismatch;
@@ -95,11 +113,10 @@ bool ShmProvider::accept_first_stage(CompletionSink& sink) {
 }
 
 bool ShmProvider::after_copy_in(CompletionSink& sink) {
-  if (round_ == 0 && !accept_first_stage(sink)) return true;
+  if (round_ == 0 && !accept_first_round(sink)) return true;
   routine_->consume(round_, chunk_);
   if (routine_->has_second_stage()) {
-    announce_stage();
-    phase_ = Phase::kAllConsumed;
+    announce_consumed();
   } else {
     finish_round(sink);
   }
@@ -108,6 +125,9 @@ bool ShmProvider::after_copy_in(CompletionSink& sink) {
 
 void ShmProvider::finish_round(CompletionSink& sink) {
   ++chunk_;
+  // Peers have read this rank's line two chunks ago; taking it back now saves the next announcement
+  // one trip between the processors.
+  prefetch_to_write(&region_.ready(self_, chunk_));
   if (++round_ < rounds_) {
     phase_ = Phase::kCopyIn;
     return;
@@ -120,8 +140,7 @@ bool ShmProvider::progress(CompletionSink& sink) {
   bool moved = false;
   if (phase_ == Phase::kCopyIn) {
     routine_->copy_in(round_, chunk_);
-    announce_stage();
-    phase_ = Phase::kAllCopiedIn;
+    announce_ready();
     moved = true;
   }
   if (phase_ == Phase::kAllCopiedIn && all_announced()) return after_copy_in(sink);
@@ -133,11 +152,40 @@ bool ShmProvider::progress(CompletionSink& sink) {
   return moved;
 }
 
+void ShmProvider::tell_where(std::uint32_t processor) noexcept {
+  if (processor == processor_) return;
+  processor_ = processor;
+  region_.where(self_).processor.store(processor, std::memory_order_relaxed);
+}
+
+bool ShmProvider::waits_on_shared_processor() noexcept {
+  if (!is_waiting()) return false;
+  tell_where(current_processor() + 1);
+  const auto processor_of = [this](int rank) {
+    return region_.where(rank).processor.load(std::memory_order_relaxed);
+  };
+  bool shared = false;
+  for (int rank = 0; rank < group_size() && !shared; ++rank)
+    shared = rank != self_ && processor_of(rank) == processor_;
+  if (!shared || !separator_.may_move()) return shared;
+
+  ProcessorLoad load;
+  for (int rank = 0; rank < group_size(); ++rank) {
+    if (processor_of(rank) > 0) load.add(processor_of(rank) - 1);
+  }
+  if (const auto target = load.better_than(processor_ - 1)) {
+    // Told before it is done: a neighbour, whose turn comes then, must not choose the same place.
+    tell_where(*target + 1);
+    move_to_processor(*target);
+  }
+  return true;
+}
+
 std::vector<Rank> ShmProvider::waiting_for() const {
   std::vector<Rank> missing;
-  if (phase_ != Phase::kAllCopiedIn && phase_ != Phase::kAllConsumed) return missing;
+  if (!is_waiting()) return missing;
   for (int rank = 0; rank < group_size(); ++rank) {
-    if (region_.cell(rank, stage_).stage.load(std::memory_order_relaxed) < stage_) {
+    if (rank != self_ && awaited_flag(rank).load(std::memory_order_relaxed) <= chunk_) {
       missing.push_back(ranks_[static_cast<std::size_t>(rank)]);
     }
   }

@@ -8,15 +8,15 @@
 #include "provider/provider.h"
 #include "provider/shm/region.h"
 #include "provider/shm/routines.h"
+#include "provider/shm/separator.h"
 
 namespace smddp {
 
 /// Collectives through staging memory that all ranks of a host have mapped.
 ///
-/// Every rank announces numbered stages in its cells and waits until all others have announced the
-/// same stage; the two staging halves alternate. That gives the one rule everything rests on: who
-/// has passed the first stage of chunk c + 1 knows that all ranks are done with the half of chunk
-/// c.
+/// Every rank says in its slot that it is ready with chunk c and waits until all others have said
+/// so; the two slots of a rank alternate. That gives the one rule everything rests on: who has seen
+/// everybody ready with chunk c + 1 knows that all ranks are done with the slots of chunk c.
 class ShmProvider final : public Provider {
  public:
   /// `ranks[j]` is the communicator's rank number of local rank j, for reports. `bell` outlives the
@@ -26,6 +26,7 @@ class ShmProvider final : public Provider {
   void post(const NativeCall& call, Token token) override;
   bool progress(CompletionSink& sink) override;
   void abandon() noexcept override { phase_ = Phase::kIdle; }
+  bool waits_on_shared_processor() noexcept override;
   std::vector<Rank> waiting_for() const override;
 
  private:
@@ -35,9 +36,16 @@ class ShmProvider final : public Provider {
 
   int group_size() const { return static_cast<int>(ranks_.size()); }
   ShmRoutine& select_routine(const ShmCall& call);
-  void announce_stage();
+  void announce_ready();
+  void announce_consumed();
+  void tell_where(std::uint32_t processor) noexcept;
+  void announce(std::atomic<std::uint64_t>& flag);
+  bool is_waiting() const noexcept {
+    return phase_ == Phase::kAllCopiedIn || phase_ == Phase::kAllConsumed;
+  }
+  std::atomic<std::uint64_t>& awaited_flag(int rank) const;
   bool all_announced();
-  bool accept_first_stage(CompletionSink& sink);
+  bool accept_first_round(CompletionSink& sink);
   bool after_copy_in(CompletionSink& sink);
   void finish_round(CompletionSink& sink);
 
@@ -47,9 +55,10 @@ class ShmProvider final : public Provider {
   PeerBell& bell_;
   std::vector<const std::byte*> sources_;
 
-  // Counters of the group, equal on all ranks between calls.
-  std::uint64_t stage_ = 0;
-  std::uint64_t chunk_ = 0;
+  std::uint32_t processor_ = 0;  ///< as told to the others, + 1
+  Separator separator_;
+
+  std::uint64_t chunk_ = 0;  ///< counts up for the life of the group, equal on all ranks
 
   // The posted call.
   Phase phase_ = Phase::kIdle;
@@ -59,7 +68,7 @@ class ShmProvider final : public Provider {
   ShmRoutine* routine_ = nullptr;
   std::uint64_t round_ = 0;
   std::uint64_t rounds_ = 0;
-  int seen_ = 0;  ///< ranks before this one are known to have announced the current stage
+  int seen_ = 0;  ///< ranks before this one have announced what this rank waits for
 };
 
 }  // namespace smddp
