@@ -48,6 +48,7 @@ class Config:
     slow_warning: timedelta
     leave_grace: timedelta
     chunk_bytes: int
+    move_apart: bool
     log_level: str
     log_file: str
 

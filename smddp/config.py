@@ -178,6 +178,15 @@ SETTINGS: tuple[Setting, ...] = (
         help="Shared-memory staging of each rank; two of these per rank and group.",
     ),
     Setting(
+        name="SMDDP_MOVE_APART",
+        field="move_apart",
+        default="on",
+        parse=_choice("on", "off"),
+        range="on, off",
+        help="Whether a waiting rank that shares its processor with another rank of its group moves to one that has "
+        "room, among those that its affinity mask allows. The mask stays as it is.",
+    ),
+    Setting(
         name="SMDDP_DEBUG",
         field="log_level",
         default="WARN",
@@ -214,6 +223,7 @@ class Settings:
     slow_warning: float = 10.0
     leave_grace: float = 2.0
     chunk_bytes: int = 256 * 1024
+    move_apart: str = "on"
     log_level: str = "WARN"
     log_file: str = ""
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
@@ -271,18 +281,13 @@ def to_native(settings: Settings) -> _core.Config:
 
 def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     """Copies the settings into a native Config; `_core` and `_torch` have one each."""
-    for field in (
-        "transport",
-        "host_id",
-        "job_secret",
-        "listen_address",
-        "chunk_bytes",
-        "log_level",
-        "log_file",
-    ):
-        setattr(config, field, getattr(settings, field))
+    plain = ("transport", "host_id", "job_secret", "listen_address", "chunk_bytes", "log_level", "log_file")
+    values = {field: getattr(settings, field) for field in plain}
+    values["move_apart"] = settings.move_apart == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
-        setattr(config, field, timedelta(seconds=getattr(settings, field)))
+        values[field] = timedelta(seconds=getattr(settings, field))
+    for field, value in values.items():
+        setattr(config, field, value)
     return config
 
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 
 #include "smddp/communicator.h"
@@ -45,7 +46,8 @@ class DTypeTable {
   std::array<std::optional<DType>, 32> dtypes_;
 };
 
-/// Python's own copies of the operations' names, so that comparing addresses is enough.
+/// The operations by name. Python has one copy of each name that stands in a program's text, so the
+/// address nearly always decides.
 class OpTable {
  public:
   OpTable() {
@@ -55,9 +57,13 @@ class OpTable {
     }
   }
 
-  std::optional<ReduceOp> find(const PyObject* name) const {
+  std::optional<ReduceOp> find(PyObject* name) const {
     for (std::size_t i = 0; i < names_.size(); ++i) {
       if (names_[i] == name) return static_cast<ReduceOp>(i);
+    }
+    if (PyUnicode_CheckExact(name) == 0) return std::nullopt;
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      if (PyUnicode_Compare(names_[i], name) == 0) return static_cast<ReduceOp>(i);
     }
     return std::nullopt;
   }
@@ -66,14 +72,24 @@ class OpTable {
   std::array<PyObject*, kReduceOpCount> names_{};  ///< as long as the process
 };
 
+struct Tables {
+  DTypeTable dtypes;
+  OpTable ops;
+};
+
+/// Not a plain static: making them runs Python, which may pass the interpreter's lock to a thread
+/// that then waits here with it.
+const Tables& tables() {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<Tables> storage;
+  return storage.call_once_and_store_result([] { return Tables{}; }).get_stored();
+}
+
 /// The request, when the arguments are certainly right.
-std::optional<Request> plain_request(PyObject* object, const PyObject* op_name) {
-  static const DTypeTable dtypes;
-  static const OpTable ops;
+std::optional<Request> plain_request(PyObject* object, PyObject* op_name) {
   if (!py::isinstance<py::array>(object)) return std::nullopt;
   const auto array = py::reinterpret_borrow<py::array>(object);
-  const auto op = ops.find(op_name);
-  const auto dtype = dtypes.find(array.dtype());
+  const auto op = tables().ops.find(op_name);
+  const auto dtype = tables().dtypes.find(array.dtype());
   const bool contiguous = (array.flags() & py::array::c_style) != 0;
   if (!contiguous || !array.writeable() || !op || !dtype || !is_defined(*op, *dtype))
     return std::nullopt;
@@ -158,7 +174,7 @@ Work submit(Communicator& communicator, Request request) {
   return communicator.submit(std::move(request));
 }
 
-bool all_reduce_now(Communicator& communicator, PyObject* array, const PyObject* op) {
+bool all_reduce_now(Communicator& communicator, PyObject* array, PyObject* op) {
   std::optional<Request> request = plain_request(array, op);
   if (!request) return false;
   const Lease lease{array};

@@ -42,6 +42,7 @@ void bind_types(py::module_& module) {
       .def_readwrite("slow_warning", &Config::slow_warning)
       .def_readwrite("leave_grace", &Config::leave_grace)
       .def_readwrite("chunk_bytes", &Config::chunk_bytes)
+      .def_readwrite("move_apart", &Config::move_apart)
       .def_readwrite("log_level", &Config::log_level)
       .def_readwrite("log_file", &Config::log_file);
 }

@@ -60,6 +60,7 @@ def test_entries_are_complete(setting: object) -> None:
         ("SMDDP_CHUNK_BYTES", "4096", "chunk_bytes", 4096),
         ("SMDDP_CHUNK_BYTES", "64KiB", "chunk_bytes", 65536),
         ("SMDDP_CHUNK_BYTES", "1MB", "chunk_bytes", 1024**2),
+        ("SMDDP_MOVE_APART", "Off", "move_apart", "off"),
         ("SMDDP_STORE_PORT", "12345", "store_port", 12345),
         ("SMDDP_DEBUG", "info", "log_level", "INFO"),
         ("SMDDP_DEBUG", "abort", "log_level", "NONE"),
@@ -155,6 +156,8 @@ def test_any_text_is_a_value_or_one_clear_error(setting: object, text: str) -> N
 def test_native_form() -> None:
     settings = Settings(transport="tcp", host_id="h", timeout=1.5, chunk_bytes=8192, log_level="INFO", leave_grace=0.25)
     native = to_native(settings)
+    assert native.move_apart
+    assert not to_native(Settings(move_apart="off")).move_apart
     assert (native.transport, native.host_id, native.chunk_bytes) == ("tcp", "h", 8192)
     assert (native.timeout, native.leave_grace) == (timedelta(seconds=1.5), timedelta(seconds=0.25))
     assert native.log_level == "INFO"

@@ -65,6 +65,7 @@ def test_plain_arrays_take_the_short_way(world: Any, name: str) -> None:
     ops = [op for op in OPS if _core.is_defined(OPS[op], DTYPES[name])]
     assert all(world._all_reduce_now(array, op) for op in ops)
     assert not any(world._all_reduce_now(array, op) for op in OPS if op not in ops)
+    assert world._all_reduce_now(array, "".join(["m", "ax"]))  # no literal
     np.testing.assert_array_equal(array, np.array([1, 0, 1]).astype(name))
 
 

@@ -60,6 +60,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("slow_warning", &smddp::Config::slow_warning)
       .def_readwrite("leave_grace", &smddp::Config::leave_grace)
       .def_readwrite("chunk_bytes", &smddp::Config::chunk_bytes)
+      .def_readwrite("move_apart", &smddp::Config::move_apart)
       .def_readwrite("log_level", &smddp::Config::log_level)
       .def_readwrite("log_file", &smddp::Config::log_file);
   py::class_<SmddpBackend, c10d::Backend, c10::intrusive_ptr<SmddpBackend>>(module, "SmddpBackend")

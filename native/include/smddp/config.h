@@ -18,8 +18,9 @@ struct Config {
   std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
   std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order
   std::size_t chunk_bytes = 256 * 1024;            ///< shared-memory staging per rank and half
-  std::string log_level = "WARN";                  ///< NONE, VERSION, WARN, INFO, TRACE
-  std::string log_file;                            ///< pattern with %h and %p; empty: stderr
+  bool move_apart = true;          ///< ranks that share a processor, when one is free
+  std::string log_level = "WARN";  ///< NONE, VERSION, WARN, INFO, TRACE
+  std::string log_file;            ///< pattern with %h and %p; empty: stderr
 };
 
 }  // namespace smddp

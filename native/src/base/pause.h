@@ -14,10 +14,10 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
-/// Number of the processor that the thread runs on, for a moment at least.
+/// Number of the processor that the thread runs on, for a moment at least, + 1; 0 when the system
+/// does not tell.
 inline std::uint32_t current_processor() noexcept {
-  const int number = ::sched_getcpu();
-  return number < 0 ? 0 : static_cast<std::uint32_t>(number);
+  return static_cast<std::uint32_t>(::sched_getcpu() + 1);
 }
 
 /// Fetches the cache line for writing, in the background.

@@ -94,7 +94,8 @@ Work CommunicatorImpl::enqueue(Request request) {
 std::optional<Work> CommunicatorImpl::try_inline(Request& request) {
   if (phase_.load(std::memory_order_acquire) != Phase::kReady) return std::nullopt;
   if (pending_.load(std::memory_order_seq_cst) != 0 || !baton_.try_take()) return std::nullopt;
-  if (pending_.load(std::memory_order_seq_cst) != 0) {
+  // A failed group starts nothing; what is queued there ends with the failure.
+  if (pending_.load(std::memory_order_seq_cst) != 0 || failed_.load()) {
     drop_baton();
     return std::nullopt;
   }
@@ -203,11 +204,11 @@ void CommunicatorImpl::drive_inline(const Request& request) {
       wait.reset();
       continue;
     }
-    if (group_->provider != nullptr && group_->provider->waits_on_shared_processor())
-      wait.stop_pausing();
+    const bool crowded = group_->provider != nullptr && group_->provider->shares_processor();
+    if (crowded) wait.stop_pausing();
     if (wait.is_long() && !std::exchange(told, true)) request.before_waiting();
-    wait.step();
-    if (wait.is_time_to_look()) inspect();
+    if (crowded) group_->provider->move_apart();
+    if (wait.step()) inspect();
   }
 }
 

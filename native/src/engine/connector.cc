@@ -193,7 +193,8 @@ Status Connector::link_local_ranks() {
   group_->board = std::make_unique<Board>(memory, options_.world, local_size, request.self);
   group_->bell = std::make_unique<LocalBell>(*group_->board, std::move(link.value().peers));
   const ShmRegion region{memory.subspan(board_bytes), config_.chunk_bytes};
-  group_->provider = std::make_unique<ShmProvider>(region, request.self, locals, *group_->bell);
+  group_->provider = std::make_unique<ShmProvider>(region, request.self, locals, *group_->bell,
+                                                   config_.move_apart);
   return Status{};
 }
 

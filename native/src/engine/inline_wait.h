@@ -19,15 +19,17 @@ class InlineWait {
   /// The next steps are more than pauses.
   bool is_long() const noexcept { return turns_ >= kSpins; }
   bool exhausted() const noexcept { return turns_ >= kSpins + kYields; }
-  /// A yield may take a time slice, so deaths and deadlines are looked at by their number.
-  bool is_time_to_look() const noexcept { return is_long() && turns_ % kYieldsPerLook == 0; }
-  void step() noexcept {
-    if (is_long()) {
-      ::sched_yield();
-    } else {
-      cpu_pause();
-    }
+  /// One turn. True when it is time to look for deaths and deadlines: after so many yields, because
+  /// each may take a time slice.
+  bool step() noexcept {
+    const bool yields = is_long();
     ++turns_;
+    if (!yields) {
+      cpu_pause();
+      return false;
+    }
+    ::sched_yield();
+    return ++yields_ % kYieldsPerLook == 0;
   }
 
  private:
@@ -36,6 +38,7 @@ class InlineWait {
   static constexpr std::uint32_t kYieldsPerLook = 32;
 
   std::uint32_t turns_ = 0;
+  std::uint32_t yields_ = 0;
 };
 
 }  // namespace smddp

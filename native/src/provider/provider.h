@@ -33,9 +33,10 @@ class Provider {
   /// Forgets the posted call: its buffers are not touched again.
   virtual void abandon() noexcept = 0;
   /// Whether the posted call waits while another rank of the group has to share the calling
-  /// thread's processor, so that the thread should offer it at once. Moves the thread where there
-  /// is more room.
-  virtual bool waits_on_shared_processor() noexcept = 0;
+  /// thread's processor, so that the thread should offer it at once.
+  virtual bool shares_processor() noexcept = 0;
+  /// Then: moves the thread where there is more room, if it is time for that.
+  virtual void move_apart() noexcept = 0;
   /// Ranks that the posted call waits for; cold.
   virtual std::vector<Rank> waiting_for() const = 0;
 };

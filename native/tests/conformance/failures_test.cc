@@ -38,6 +38,36 @@ void wait_for(const std::atomic<bool>& flag) {
   while (!flag.load() && !deadline.passed()) std::this_thread::yield();
 }
 
+TEST_CASE("threads that share a group all hear of its failure") {
+  // One of them may be on its way into the group at the moment when it fails.
+  for_each_fabric([](const World& world) {
+    for (int round = 0; round < 10; ++round) {
+      world.run([&](Rank rank) {
+        const auto group = world.join(rank, "round " + std::to_string(round));
+        finish(group->connect());
+        if (rank != 0) {
+          for (int i = 0; i < 20; ++i) {
+            if (!group->submit({.synchronous = true}).wait(Deadline::never()).ok()) return;
+          }
+          return;  // leaves: the others' next operation fails
+        }
+        std::vector<std::thread> threads;
+        std::atomic<int> told{0};
+        for (int i = 0; i < 2; ++i) {
+          threads.emplace_back([&] {
+            const Deadline deadline = Deadline::after(std::chrono::seconds{20});
+            while (group->submit({.synchronous = true}).wait(deadline).ok()) {
+            }
+            if (!deadline.passed()) ++told;
+          });
+        }
+        for (std::thread& thread : threads) thread.join();
+        expect(told == 2, "a thread was not told");
+      });
+    }
+  });
+}
+
 TEST_CASE("leaving without grace ends all that is pending, and the others learn who left") {
   for_each_fabric([](const World& world) {
     std::atomic<bool> has_left{false};

@@ -48,7 +48,7 @@ struct Rig {
   std::unique_ptr<ShmProvider> provider(int rank) {
     std::vector<Rank> names;
     for (int i = 0; i < size; ++i) names.push_back(100 + i);
-    return std::make_unique<ShmProvider>(region, rank, names, bell);
+    return std::make_unique<ShmProvider>(region, rank, names, bell, true);
   }
 
   void run(const std::function<void(ShmProvider&, int)>& body) {

@@ -1,8 +1,7 @@
 #include "provider/shm/separator.h"
 
-#include <sched.h>
-
 #include <algorithm>
+#include <cstring>
 
 namespace smddp {
 namespace {
@@ -25,27 +24,40 @@ void ProcessorLoad::add(std::uint32_t processor) noexcept {
   if (processor < ranks_.size()) ++ranks_[processor];
 }
 
-std::optional<std::uint32_t> ProcessorLoad::better_than(std::uint32_t own) const noexcept {
-  static_assert(kProcessors == CPU_SETSIZE);
+RoomyProcessors ProcessorLoad::better_than(std::uint32_t own) const noexcept {
+  RoomyProcessors better;
   cpu_set_t usable;
-  if (own >= ranks_.size() || ::sched_getaffinity(0, sizeof(usable), &usable) != 0)
-    return std::nullopt;
-  std::uint32_t best = own;
+  if (own >= ranks_.size() || ::sched_getaffinity(0, sizeof(usable), &usable) != 0) return better;
+  std::uint32_t fewest = ranks_[own];
   for (std::uint32_t processor = 0; processor < ranks_.size(); ++processor) {
-    if (CPU_ISSET(processor, &usable) && ranks_[processor] < ranks_[best]) best = processor;
+    if (CPU_ISSET(processor, &usable)) fewest = std::min<std::uint32_t>(fewest, ranks_[processor]);
   }
-  if (ranks_[best] + 2 > ranks_[own]) return std::nullopt;
-  return best;
+  if (fewest + 2 > ranks_[own]) return better;
+  for (std::uint32_t processor = 0; processor < ranks_.size(); ++processor) {
+    if (CPU_ISSET(processor, &usable) && ranks_[processor] == fewest) better.add(processor);
+  }
+  return better;
 }
 
-void move_to_processor(std::uint32_t processor) noexcept {
+std::uint32_t RoomyProcessors::first() const noexcept {
+  std::uint32_t processor = 0;
+  while (processor < CPU_SETSIZE && !CPU_ISSET(processor, &mask_)) ++processor;
+  return processor;
+}
+
+void RoomyProcessors::move_here() const noexcept {
   cpu_set_t before;
   if (::sched_getaffinity(0, sizeof(before), &before) != 0) return;
-  cpu_set_t target;
-  CPU_ZERO(&target);
-  CPU_SET(processor, &target);
-  if (::sched_setaffinity(0, sizeof(target), &target) == 0)
-    ::sched_setaffinity(0, sizeof(before), &before);
+  if (::sched_setaffinity(0, sizeof(mask_), &mask_) != 0) return;
+  // A thread that had no mask of its own shall have none again: it follows its cpuset when that
+  // grows.
+  cpu_set_t all;
+  std::memset(&all, 0xff, sizeof(all));
+  cpu_set_t after;
+  const bool same = ::sched_setaffinity(0, sizeof(all), &all) == 0 &&
+                    ::sched_getaffinity(0, sizeof(after), &after) == 0 &&
+                    CPU_EQUAL(&after, &before);
+  if (!same) ::sched_setaffinity(0, sizeof(before), &before);
 }
 
 }  // namespace smddp

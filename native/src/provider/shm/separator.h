@@ -1,9 +1,10 @@
 #pragma once
 
+#include <sched.h>
+
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <optional>
 
 #include "smddp/deadline.h"
 
@@ -28,19 +29,30 @@ class Separator {
   Deadline::Clock::time_point next_{};
 };
 
+/// Processors to which the calling thread may move.
+class RoomyProcessors {
+ public:
+  void add(std::uint32_t processor) noexcept { CPU_SET(processor, &mask_); }
+  bool any() const noexcept { return CPU_COUNT(&mask_) > 0; }
+  /// `any()` must hold.
+  std::uint32_t first() const noexcept;
+  /// Moves the calling thread to one of them and leaves its affinity mask as it was.
+  void move_here() const noexcept;
+
+ private:
+  cpu_set_t mask_{};
+};
+
 /// How many ranks run on each processor.
 class ProcessorLoad {
  public:
   void add(std::uint32_t processor) noexcept;
-  /// A processor that the calling thread may use and that has at least two ranks less than `own`.
-  std::optional<std::uint32_t> better_than(std::uint32_t own) const noexcept;
+  /// Those that the calling thread may use and that have the fewest ranks, at least two less than
+  /// `own`.
+  RoomyProcessors better_than(std::uint32_t own) const noexcept;
 
  private:
-  static constexpr std::size_t kProcessors = 1024;  ///< as many as a cpu_set_t has
-  std::array<std::uint16_t, kProcessors> ranks_{};
+  std::array<std::uint16_t, CPU_SETSIZE> ranks_{};
 };
-
-/// Moves the calling thread there and leaves its affinity mask as it was.
-void move_to_processor(std::uint32_t processor) noexcept;
 
 }  // namespace smddp

@@ -7,12 +7,11 @@
 
 namespace smddp {
 
-ShmProvider::ShmProvider(const ShmRegion& region, int self, std::vector<Rank> ranks, PeerBell& bell)
-    : region_(region),
-      self_(self),
-      ranks_(std::move(ranks)),
-      bell_(bell),
-      sources_(ranks_.size()) {}
+ShmProvider::ShmProvider(const ShmRegion& region, int self, std::vector<Rank> ranks, PeerBell& bell,
+                         bool moves_apart)
+    : region_(region), self_(self), ranks_(std::move(ranks)), bell_(bell), sources_(ranks_.size()) {
+  if (moves_apart) separator_.emplace();
+}
 
 ShmRoutine& ShmProvider::select_routine(const ShmCall& call) {
   switch (call.step->collective) {
@@ -59,7 +58,7 @@ void ShmProvider::post(const NativeCall& call, Token token) {
 
 void ShmProvider::announce_ready() {
   ReadyLine& line = region_.ready(self_, chunk_);
-  tell_where(current_processor() + 1);
+  tell_where(current_processor());
   if (round_ == 0) {
     line.rounds = rounds_;
     line.envelope = envelope_;
@@ -158,27 +157,32 @@ void ShmProvider::tell_where(std::uint32_t processor) noexcept {
   region_.where(self_).processor.store(processor, std::memory_order_relaxed);
 }
 
-bool ShmProvider::waits_on_shared_processor() noexcept {
-  if (!is_waiting()) return false;
-  tell_where(current_processor() + 1);
-  const auto processor_of = [this](int rank) {
-    return region_.where(rank).processor.load(std::memory_order_relaxed);
-  };
-  bool shared = false;
-  for (int rank = 0; rank < group_size() && !shared; ++rank)
-    shared = rank != self_ && processor_of(rank) == processor_;
-  if (!shared || !separator_.may_move()) return shared;
+std::uint32_t ShmProvider::processor_of(int rank) const noexcept {
+  return region_.where(rank).processor.load(std::memory_order_relaxed);
+}
 
+bool ShmProvider::shares_processor() noexcept {
+  if (!is_waiting()) return false;
+  tell_where(current_processor());
+  if (processor_ == 0) return false;
+  for (int rank = 0; rank < group_size(); ++rank) {
+    if (rank != self_ && processor_of(rank) == processor_) return true;
+  }
+  return false;
+}
+
+void ShmProvider::move_apart() noexcept {
+  if (!separator_ || !separator_->may_move()) return;
   ProcessorLoad load;
   for (int rank = 0; rank < group_size(); ++rank) {
     if (processor_of(rank) > 0) load.add(processor_of(rank) - 1);
   }
-  if (const auto target = load.better_than(processor_ - 1)) {
-    // Told before it is done: a neighbour, whose turn comes then, must not choose the same place.
-    tell_where(*target + 1);
-    move_to_processor(*target);
-  }
-  return true;
+  const RoomyProcessors targets = load.better_than(processor_ - 1);
+  if (!targets.any()) return;
+  // Told before it is done: a neighbour, whose turn comes then, must not choose the same place.
+  tell_where(targets.first() + 1);
+  targets.move_here();
+  tell_where(current_processor());
 }
 
 std::vector<Rank> ShmProvider::waiting_for() const {

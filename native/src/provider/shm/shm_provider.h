@@ -20,13 +20,15 @@ namespace smddp {
 class ShmProvider final : public Provider {
  public:
   /// `ranks[j]` is the communicator's rank number of local rank j, for reports. `bell` outlives the
-  /// provider.
-  ShmProvider(const ShmRegion& region, int self, std::vector<Rank> ranks, PeerBell& bell);
+  /// provider. `moves_apart`: whether `move_apart` may do anything.
+  ShmProvider(const ShmRegion& region, int self, std::vector<Rank> ranks, PeerBell& bell,
+              bool moves_apart);
 
   void post(const NativeCall& call, Token token) override;
   bool progress(CompletionSink& sink) override;
   void abandon() noexcept override { phase_ = Phase::kIdle; }
-  bool waits_on_shared_processor() noexcept override;
+  bool shares_processor() noexcept override;
+  void move_apart() noexcept override;
   std::vector<Rank> waiting_for() const override;
 
  private:
@@ -38,6 +40,7 @@ class ShmProvider final : public Provider {
   ShmRoutine& select_routine(const ShmCall& call);
   void announce_ready();
   void announce_consumed();
+  std::uint32_t processor_of(int rank) const noexcept;
   void tell_where(std::uint32_t processor) noexcept;
   void announce(std::atomic<std::uint64_t>& flag);
   bool is_waiting() const noexcept {
@@ -56,7 +59,7 @@ class ShmProvider final : public Provider {
   std::vector<const std::byte*> sources_;
 
   std::uint32_t processor_ = 0;  ///< as told to the others, + 1
-  Separator separator_;
+  std::optional<Separator> separator_;
 
   std::uint64_t chunk_ = 0;  ///< counts up for the life of the group, equal on all ranks
 
