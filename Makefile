@@ -82,7 +82,8 @@ format: $(ENV_STAMP) ## Rewrite the sources the way `make lint` wants them
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
 
-bench: build ## Compare all_reduce on gloo and smddp, through torch.distributed
+bench: build ## Time all_reduce beside the machine's limits, and beside gloo through torch.distributed
+	$(BIN)/smddp bench --ranks 2
 	$(BIN)/python tests/perf/allreduce.py
 
 clean: ## Remove what was compiled

@@ -52,6 +52,15 @@ class Config:
     log_level: str
     log_file: str
 
+class HandOff:
+    flag_seconds: float
+    futex_seconds: float
+    two_processors: bool
+
+def probe_hand_off() -> HandOff: ...
+def pass_in_place(buffer: int, bytes: int) -> None: ...
+def copy_non_temporal(target: int, source: int, bytes: int) -> None: ...
+
 class JobPlace:
     rank: int
     size: int

@@ -30,6 +30,7 @@ std::shared_ptr<void> keep_alive(pybind11::object object);
 bool wait(const Work& work, std::optional<std::chrono::milliseconds> timeout);
 
 void bind_types(pybind11::module_& module);
+void bind_probe(pybind11::module_& module);
 void bind_store(pybind11::module_& module);
 void bind_communicator(pybind11::module_& module);
 /// all_reduce_now(array, op) of the communicator, which has to outlive it.

@@ -11,10 +11,16 @@ from importlib import metadata
 
 from smddp import __version__
 from smddp.config import SETTINGS, read_settings
-from smddp.errors import SMDDPError
+from smddp.errors import SMDDPArgumentError, SMDDPError
 from smddp.identity import read_identity
+from smddp.tools.bench.options import Options, add_arguments, read_options
 
 __all__ = ["main"]
+
+_BENCH_DESCRIPTION = (
+    "Time collectives on NumPy arrays over all ranks of the job that a launcher started (smddprun -np 4 smddp bench), "
+    "or of this machine, and hold each against what the machine allows. Letters are those of nccl-tests."
+)
 
 
 def _framework(name: str) -> str:
@@ -49,20 +55,52 @@ def info() -> None:
         print(f"{setting.name} = {shown} ({set_by})")
 
 
+def bench(options: Options, words: Sequence[str]) -> int:
+    """Time collectives as one rank of a job, or start the ranks; returns the exit code.
+
+    Raises:
+        SMDDPError: options that cannot be, or what went wrong between the ranks.
+    """
+    from smddp.tools.bench.run import check_options, run_rank, start_ranks
+
+    check_options(options)
+    identity = read_identity(os.environ)
+    if identity.source == "single":
+        return start_ranks(words, options.ranks or len(os.sched_getaffinity(0)))
+    if options.ranks not in (None, identity.size):
+        msg = f"--ranks {options.ranks}: this job has {identity.size} ranks already; leave --ranks out"
+        raise SMDDPArgumentError(msg)
+    return run_rank(options)
+
+
+def _run(words: argparse.Namespace, rest: Sequence[str]) -> int:
+    code = 0
+    if words.command == "info":
+        info()
+    else:
+        code = bench(read_options(words), rest)
+    sys.stdout.flush()
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the ``smddp`` command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="smddp", description="Look at an smddp installation.")
     parser.add_argument("--version", action="version", version=f"smddp {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="what is built and configured, and where each value comes from")
-    parser.parse_args(argv)
+    bench_parser = commands.add_parser(
+        "bench", help="time collectives beside what the machine allows", description=_BENCH_DESCRIPTION
+    )
+    add_arguments(bench_parser)
+    words = parser.parse_args(argv)
     try:
-        info()
-        sys.stdout.flush()
+        return _run(words, (sys.argv[1:] if argv is None else argv)[1:])
+    except ValueError as problem:
+        bench_parser.error(str(problem))
     except SMDDPError as problem:
         parser.exit(2, f"smddp: {problem}\n")
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; without this Python complains again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0

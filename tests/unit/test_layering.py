@@ -19,6 +19,7 @@ LAYERS = {
     "memory": {"base"},
     "reduce": {"base"},
     "topology": {"base"},
+    "probe": {"reduce", "base"},
     "plan": BELOW,
     "provider": BELOW,
     "transport": BELOW,

@@ -1,0 +1,136 @@
+"""What each collective is given, what it must make of it, and what it costs at least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smddp.runtime import Communicator
+
+__all__ = ["Trial", "bus_factor", "make_trial", "traffic"]
+
+Array = npt.NDArray[Any]
+
+_COMBINE: dict[str, Callable[[Array, Array], Array]] = {
+    "sum": np.add,
+    "average": np.add,
+    "product": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+}
+
+
+def bus_factor(collective: str, ranks: int) -> float:
+    """Busbw / algbw, as nccl-tests defines it (its PERFORMANCE.md)."""
+    if collective == "all_reduce":
+        return 2 * (ranks - 1) / ranks
+    if collective in ("broadcast", "reduce"):
+        return 1.0
+    return (ranks - 1) / ranks
+
+
+def traffic(collective: str, ranks: int) -> int:
+    """Bytes that all ranks together must at least read and write, in units of the size.
+
+    Every input byte is read once and every output byte written once; the size is that of the larger buffer.
+    """
+    if collective in ("all_reduce", "all_to_all"):
+        return 2 * ranks
+    if collective == "broadcast":
+        return ranks
+    return ranks + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One collective on one set of buffers of this rank. `source` is `target` where it works in place."""
+
+    source: Array
+    target: Array
+    inputs: Callable[[int], Array]
+    expected: Callable[[], Array]
+    call: Callable[[], object]
+
+    def wrong(self) -> int:
+        """Elements of the output that are not what they must be."""
+        return int(np.count_nonzero(self.target != self.expected()))
+
+
+def make_trial(communicator: Communicator, collective: str, dtype: str, op: str, size: int) -> Trial:
+    """Buffers of about `size` bytes (at least one element a rank) and the call that uses them."""
+    ranks, rank = communicator.size, communicator.rank
+    kind = np.dtype(dtype)
+    shared = collective in ("all_gather", "reduce_scatter", "all_to_all")
+    count = max(1, size // kind.itemsize)
+    if shared:
+        count = max(1, count // ranks) * ranks
+    share = count // ranks
+
+    def inputs(of: int, elements: int = count) -> Array:
+        return _values(of, elements, ranks, kind, op)
+
+    def reduced() -> Array:
+        total = reduce(_COMBINE[op], (inputs(of) for of in range(ranks)))
+        return _divided(total, ranks) if op == "average" else total
+
+    own = slice(rank * share, (rank + 1) * share)
+    match collective:
+        case "all_reduce":
+            data = np.zeros(count, kind)
+            return Trial(data, data, inputs, reduced, lambda: communicator.all_reduce(data, op))
+        case "reduce":
+            data = np.zeros(count, kind)
+            result = reduced if rank == 0 else (lambda: inputs(rank))
+            return Trial(data, data, inputs, result, lambda: communicator.reduce(data, 0, op))
+        case "broadcast":
+            data = np.zeros(count, kind)
+            return Trial(data, data, inputs, lambda: inputs(0), lambda: communicator.broadcast(data))
+        case "all_gather":
+            source, target = np.zeros(share, kind), np.zeros(count, kind)
+            return Trial(
+                source,
+                target,
+                lambda of: inputs(of, share),
+                lambda: np.concatenate([inputs(of, share) for of in range(ranks)]),
+                lambda: communicator.all_gather(target, source),
+            )
+        case "reduce_scatter":
+            source, target = np.zeros(count, kind), np.zeros(share, kind)
+            return Trial(
+                source, target, inputs, lambda: reduced()[own], lambda: communicator.reduce_scatter(target, source, op)
+            )
+        case _:
+            source, target = np.zeros(count, kind), np.zeros(count, kind)
+            return Trial(
+                source,
+                target,
+                inputs,
+                lambda: np.concatenate([inputs(of)[own] for of in range(ranks)]),
+                lambda: communicator.all_to_all(target, source),
+            )
+
+
+def _values(rank: int, count: int, ranks: int, kind: np.dtype[Any], op: str) -> Array:
+    # Small whole numbers, so that every order of addition gives the same bits in every dtype.
+    index = np.arange(count)
+    values = (index * 3 + rank * 5) % 11
+    if op == "product":
+        values = np.where(index % ranks == rank, 2, 1)
+    elif kind == np.bool_:
+        values = (index + rank) % 3 == 0
+    return np.asarray(values, kind)
+
+
+def _divided(total: Array, ranks: int) -> Array:
+    quotient = total.astype(np.float64) / ranks
+    if np.issubdtype(total.dtype, np.integer):
+        quotient = np.trunc(quotient)
+    return np.asarray(quotient, total.dtype)

@@ -1,0 +1,182 @@
+"""The benchmark itself, in each rank; and starting the ranks where no launcher did."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+import smddp
+from smddp import _core
+from smddp.dtypes import DTYPES, OPS
+from smddp.errors import SMDDPArgumentError
+from smddp.runtime import Communicator
+from smddp.tools.bench.collectives import Trial, bus_factor, make_trial
+from smddp.tools.bench.limits import Limits, probe_limits
+from smddp.tools.bench.options import Options, iterations_for
+from smddp.tools.bench.report import Row, describe_limits, header, line, write_csv, write_json
+from smddp.tools.bench.timing import slowest_calls, time_loop
+
+__all__ = ["check_options", "run_rank", "start_ranks"]
+
+_ROTATION_BYTES = 128 << 20
+_MOST_BUFFERS = 64
+_POLL_S = 0.05
+_GRACE_S = 5
+
+
+def check_options(options: Options) -> None:
+    """Refuse what no rank could do, before any rank starts.
+
+    Raises:
+        SMDDPArgumentError: the message says what is possible.
+    """
+    if options.dtype not in DTYPES or options.dtype == "bfloat16":
+        msg = f"-d {options.dtype}: choose from float, double, half, {', '.join(set_of_plain_dtypes())}"
+        raise SMDDPArgumentError(msg)
+    if options.op not in OPS or not _core.is_defined(OPS[options.op], DTYPES[options.dtype]):
+        msg = f"-o {options.op}: not an operation on {options.dtype}; choose from {', '.join(OPS)}"
+        raise SMDDPArgumentError(msg)
+    if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
+        msg = "--plot needs matplotlib: pip install matplotlib"
+        raise SMDDPArgumentError(msg)
+    for path in (options.json, options.csv, options.plot):
+        if path is not None and not path.absolute().parent.is_dir():
+            msg = f"{path}: there is no folder {path.absolute().parent}"
+            raise SMDDPArgumentError(msg)
+
+
+def set_of_plain_dtypes() -> list[str]:
+    """Element types that NumPy has itself."""
+    return [name for name in DTYPES if name != "bfloat16"]
+
+
+def run_rank(options: Options) -> int:
+    """Measure, as one rank of the job; rank 0 reports. Returns the exit code: 1 when a result was wrong."""
+    communicator = smddp.init()
+    limits = probe_limits(communicator, max(options.sizes))
+    is_first = communicator.rank == 0
+    if is_first:
+        machine = _machine(communicator)
+        print("# smddp bench:", ", ".join(f"{name} {value}" for name, value in machine.items()))
+        print(describe_limits(limits), flush=True)
+    rows = []
+    for name in options.collectives:
+        if is_first:
+            print(header(name))
+        for size in options.sizes:
+            rows.append(_measure(communicator, limits, options, name, size))
+            if is_first:
+                print(line(rows[-1]), flush=True)
+    if is_first:
+        _write(options, machine, limits, rows)
+    smddp.shutdown()
+    return 1 if any(row.wrong for row in rows) else 0
+
+
+def _machine(communicator: Communicator) -> dict[str, object]:
+    return {
+        "version": smddp.__version__,
+        "ranks": communicator.size,
+        "transport": communicator.transport,
+        "processors": len(os.sched_getaffinity(0)),
+        "processor": platform.processor() or platform.machine(),
+    }
+
+
+def _write(options: Options, machine: dict[str, object], limits: Limits, rows: Sequence[Row]) -> None:
+    if options.json is not None:
+        write_json(options.json, machine, limits, rows)
+    if options.csv is not None:
+        write_csv(options.csv, rows)
+    if options.plot is not None:
+        from smddp.tools.bench.plot import draw
+
+        draw(options.plot, rows, f"{machine['ranks']} ranks, {machine['transport']}, {options.dtype}")
+
+
+def _measure(communicator: Communicator, limits: Limits, options: Options, collective: str, size: int) -> Row:
+    trials = _trials(communicator, options, collective, size)
+    calls = [trial.call for trial in trials]
+    values = trials[0].inputs(communicator.rank)
+    for trial in trials:
+        trial.source[:] = values
+    wrong = _wrong(communicator, trials[0]) if options.check else None
+    count = iterations_for(options, size)
+    for i in range(options.warmup):
+        calls[i % len(calls)]()
+    times = slowest_calls(communicator, calls, count, lambda i: np.copyto(trials[i % len(trials)].source, values))
+    for trial in trials:
+        trial.source[:] = 0  # so that sums of sums stay finite
+    loop = time_loop(communicator, calls, count)
+    largest = max(trials[0].source.nbytes, trials[0].target.nbytes)
+    limit = limits.seconds(collective, largest)
+    algbw = largest / loop.seconds
+    return Row(
+        collective=collective,
+        size=largest,
+        count=largest // trials[0].source.itemsize,
+        dtype=options.dtype,
+        op=options.op,
+        time_s=loop.seconds,
+        algbw=algbw,
+        busbw=algbw * bus_factor(collective, communicator.size),
+        wrong=wrong,
+        p50_s=float(np.percentile(times, 50)),
+        p99_s=float(np.percentile(times, 99)),
+        processor_s=loop.processor_seconds,
+        limit_s=limit,
+        efficiency=limit / loop.seconds,
+    )
+
+
+def _trials(communicator: Communicator, options: Options, collective: str, size: int) -> list[Trial]:
+    count = max(1, min(_MOST_BUFFERS, _ROTATION_BYTES // max(size, 1)))
+    return [make_trial(communicator, collective, options.dtype, options.op, size) for _ in range(count)]
+
+
+def _wrong(communicator: Communicator, trial: Trial) -> int:
+    trial.call()
+    wrong = np.array([trial.wrong()])
+    communicator.all_reduce(wrong)
+    return int(wrong[0])
+
+
+def start_ranks(words: Sequence[str], ranks: int) -> int:
+    """Run ``smddp bench`` with these words in `ranks` processes of this machine.
+
+    Returns:
+        the exit code: of the first rank that failed, else 0. When one fails the others are ended.
+    """
+    from smddp.launch.machine import free_port
+
+    port = str(free_port())
+    processes = []
+    for rank in range(ranks):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
+        env = {**os.environ, **{name: str(value) for name, value in place.items()}}
+        env.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        processes.append(subprocess.Popen([sys.executable, "-m", "smddp.tools", "bench", *words], env=env))
+    try:
+        while any(process.poll() is None for process in processes) and not any(p.returncode for p in processes):
+            time.sleep(_POLL_S)
+    finally:
+        _end(processes)
+    return next((process.returncode for process in processes if process.returncode), 0)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    # Ranks that lost one say so themselves first.
+    deadline = time.monotonic() + _GRACE_S
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()

@@ -1,0 +1,56 @@
+"""``smddp bench`` over real ranks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smddp.tools.bench.options import COLLECTIVES
+
+from support.jobs import BIN, run_job
+
+pytestmark = pytest.mark.timeout(120)
+
+SHORT = ("-b", "8", "-e", "32K", "-f", "64", "-n", "4", "-w", "1")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_every_collective(ranks: int, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("b.json", "b.csv", "b.png")]
+    words = ["--json", files[0], "--csv", files[1], "--plot", files[2]]
+    job = run_job([BIN / "smddp", "bench", "all", "--ranks", str(ranks), *SHORT, *words], timeout=100).check()
+    rows = rows_of(files[0])
+    assert [row["collective"] for row in rows] == [name for name in COLLECTIVES for _ in range(3)]
+    for row in rows:
+        assert row["wrong"] == 0
+        assert row["limit_s"] > 0
+        assert 0 < row["p50_s"] <= row["p99_s"]
+        assert row["efficiency"] == pytest.approx(row["limit_s"] / row["time_s"])
+    assert job.stderr == ""
+    assert f"ranks {ranks}" in job.stdout.splitlines()[0]
+    assert len([text for text in job.stdout.splitlines() if "float32" in text]) == len(rows)
+    assert all(file.stat().st_size > 0 for file in files)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "op"), [("half", "avg"), ("int8", "prod"), ("uint64", "xor"), ("bool", "or"), ("double", "max")]
+)
+def test_results_are_compared(dtype: str, op: str, tmp_path: Path) -> None:
+    words = ["all_reduce", "reduce_scatter", "reduce", "-d", dtype, "-o", op, "--json", tmp_path / "b.json"]
+    run_job([BIN / "smddp", "bench", *words, "--ranks", "3", *SHORT], timeout=100).check()
+    assert {row["wrong"] for row in rows_of(tmp_path / "b.json")} == {0}
+
+
+def test_ranks_of_a_launcher_take_part(tmp_path: Path) -> None:
+    words = ["smddp", "bench", *SHORT, "--json", str(tmp_path / "b.json")]
+    job = run_job([BIN / "smddprun", "-np", "2", *words], timeout=100).check()
+    assert len(rows_of(tmp_path / "b.json")) == 3
+    assert len([text for text in job.stdout.splitlines() if "float32" in text]) == 3
