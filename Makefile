@@ -24,7 +24,7 @@ CPP_FILES = $(shell find native \( -name '*.cc' -o -name '*.h' \))
 SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build demo test test-cpp test-python lint lint-python lint-cpp format bench clean distclean
+.PHONY: help env build demo test test-cpp test-python lint lint-python lint-cpp format bench bench-check clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,7 +84,10 @@ format: $(ENV_STAMP) ## Rewrite the sources the way `make lint` wants them
 
 bench: build ## Time all_reduce beside the machine's limits, and beside gloo through torch.distributed
 	$(BIN)/smddp bench --ranks 2
-	$(BIN)/python tests/perf/allreduce.py
+	$(BIN)/smddp bench --ranks 2 --compare gloo --compare torch
+
+bench-check: build ## Check that no ratio to gloo or to the machine's limits got much worse
+	$(BIN)/python -m pytest -m perf -s tests/perf
 
 clean: ## Remove what was compiled
 	rm -rf build $(BUILD_STAMP)

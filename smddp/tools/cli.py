@@ -61,12 +61,17 @@ def bench(options: Options, words: Sequence[str]) -> int:
     Raises:
         SMDDPError: options that cannot be, or what went wrong between the ranks.
     """
-    from smddp.tools.bench.run import check_options, run_rank, start_ranks
+    from smddp.tools.bench.run import check_options, run_rank
+    from smddp.tools.bench.start import run_comparison, start_ranks
 
     check_options(options)
     identity = read_identity(os.environ)
     if identity.source == "single":
-        return start_ranks(words, options.ranks or len(os.sched_getaffinity(0)))
+        ranks = options.ranks or len(os.sched_getaffinity(0))
+        return run_comparison(options, ranks) if options.compare else start_ranks(words, ranks)
+    if options.compare:
+        msg = "--compare starts the ranks of all libraries itself: run it outside a job, with --ranks"
+        raise SMDDPArgumentError(msg)
     if options.ranks not in (None, identity.size):
         msg = f"--ranks {options.ranks}: this job has {identity.size} ranks already; leave --ranks out"
         raise SMDDPArgumentError(msg)
@@ -96,10 +101,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = parser.parse_args(argv)
     try:
         return _run(words, (sys.argv[1:] if argv is None else argv)[1:])
+    except SMDDPError as problem:  # some of which are ValueErrors too
+        parser.exit(2, f"smddp: {problem}\n")
     except ValueError as problem:
         bench_parser.error(str(problem))
-    except SMDDPError as problem:
-        parser.exit(2, f"smddp: {problem}\n")
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; without this Python complains again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

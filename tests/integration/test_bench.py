@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,51 @@ def test_results_are_compared(dtype: str, op: str, tmp_path: Path) -> None:
     words = ["all_reduce", "reduce_scatter", "reduce", "-d", dtype, "-o", op, "--json", tmp_path / "b.json"]
     run_job([BIN / "smddp", "bench", *words, "--ranks", "3", *SHORT], timeout=100).check()
     assert {row["wrong"] for row in rows_of(tmp_path / "b.json")} == {0}
+
+
+def test_libraries_take_turns(tmp_path: Path) -> None:
+    # The environment of the tests has an MPI of its own.
+    peers = ["--compare", "gloo", "--compare", "torch", "--compare", str(BIN)]
+    words = [
+        "all_reduce",
+        "all_gather",
+        "--ranks",
+        "2",
+        *SHORT,
+        "--json",
+        tmp_path / "b.json",
+        "--csv",
+        tmp_path / "b.csv",
+    ]
+    job = run_job([BIN / "smddp", "bench", *words, *peers], timeout=110).check()
+    rows = rows_of(tmp_path / "b.json")
+    libraries = list(dict.fromkeys(row["library"] for row in rows))
+    assert libraries[:3] == ["smddp", "gloo", "smddp, torch"]
+    assert re.fullmatch(r"Open MPI [\d.]+", libraries[3])
+    assert len(rows) == 2 * 3 * 4
+    assert all(0 < row["p50_s"] <= row["p99_s"] for row in rows)
+    assert len((tmp_path / "b.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(rows)
+    assert [text.split()[0] for text in job.stdout.splitlines() if not text.startswith("#")][:2] == ["size", "8"]
+
+
+def test_what_a_library_cannot_do_is_left_out(tmp_path: Path) -> None:
+    words = ["reduce", "-o", "avg", "--ranks", "2", *SHORT, "--json", tmp_path / "b.json"]
+    job = run_job([BIN / "smddp", "bench", *words, "--compare", str(BIN)], timeout=110).check()
+    assert {row["library"] for row in rows_of(tmp_path / "b.json")} == {"smddp"}
+    assert job.stdout.splitlines()[-1].split()[-2:] == ["-", "-"]
+
+
+def test_nothing_is_left_behind() -> None:
+    words = ["bench", "--ranks", "2", "-b", "1M", "-e", "1M", "-n", "1000000", "-c", "0"]
+    # A group of its own: the signal must reach the ranks through their parent, not from the test.
+    with subprocess.Popen([BIN / "smddp", *words], stdout=subprocess.PIPE, text=True, start_new_session=True) as bench:
+        assert bench.stdout is not None
+        assert "smddp bench" in bench.stdout.readline()
+        ranks = Path(f"/proc/{bench.pid}/task/{bench.pid}/children").read_text(encoding="ascii").split()
+        assert len(ranks) == 2
+        bench.terminate()
+        assert bench.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not any(Path("/proc", rank).exists() for rank in ranks)
 
 
 def test_ranks_of_a_launcher_take_part(tmp_path: Path) -> None:

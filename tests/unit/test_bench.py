@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from smddp.errors import SMDDPArgumentError
 from smddp.tools.bench.collectives import bus_factor, traffic
+from smddp.tools.bench.compare import Comparison, Figures, check_peers
 from smddp.tools.bench.limits import Limits
 from smddp.tools.bench.options import (
     COLLECTIVES,
@@ -22,7 +24,17 @@ from smddp.tools.bench.options import (
     read_options,
     sizes_between,
 )
-from smddp.tools.bench.report import Row, describe_limits, header, line, write_csv, write_json
+from smddp.tools.bench.report import (
+    Row,
+    describe_limits,
+    header,
+    line,
+    peer_header,
+    peer_line,
+    peer_rows,
+    write_csv,
+    write_json,
+)
 from smddp.tools.cli import main
 
 pytestmark = pytest.mark.timeout(60)
@@ -104,6 +116,8 @@ def test_small_sizes_are_timed_more_often() -> None:
         (("-d", "bfloat16"), "-d bfloat16: choose from"),
         (("-o", "median"), "-o median: not an operation on float32; choose from sum, "),
         (("-o", "xor"), "-o xor: not an operation on float32"),
+        (("--compare", "nowhere"), "--compare nowhere: neither gloo nor torch, nor a folder with mpirun"),
+        (("--compare", "gloo", "--plot", "b.png"), "leave out --compare, or --plot"),
         (("--json", "/nowhere/b.json"), "/nowhere/b.json: there is no folder /nowhere"),
     ],
 )
@@ -172,7 +186,7 @@ def test_limits_are_described() -> None:
 
 
 def test_files_hold_every_row(tmp_path: Path) -> None:
-    write_json(tmp_path / "b.json", {"ranks": 4}, LIMITS, [ROW, ROW])
+    write_json(tmp_path / "b.json", {"machine": {"ranks": 4}, "limits": LIMITS.as_dict()}, [ROW, ROW])
     data: dict[str, Any] = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     assert (data["machine"], len(data["rows"]), data["limits"]["ranks"]) == ({"ranks": 4}, 2, 4)
     assert data["rows"][0]["time_s"] == 80e-6
@@ -180,6 +194,54 @@ def test_files_hold_every_row(tmp_path: Path) -> None:
     with (tmp_path / "b.csv").open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["collective"], row["size"], float(row["busbw"])) == ("all_gather", "131072", ROW.busbw)
+
+
+def comparison(*p50: float | None) -> Comparison:
+    titles = ["smddp", "smddp, torch", "lib 2", "lib 3"]
+    figures = {titles[i]: p and Figures(p50_s=p, p99_s=2 * p, time_s=p / 2, processor_s=p) for i, p in enumerate(p50)}
+    return Comparison("all_reduce", 64, figures)
+
+
+def test_the_ratio_is_to_the_best_of_the_others() -> None:
+    assert comparison(2e-6, 1e-6, 8e-6, 4e-6).ratio() == 0.5
+    assert comparison(2e-6, None, None, 4e-6).ratio() == 0.5
+    assert comparison(2e-6, 1e-6).ratio() is None
+    assert comparison(2e-6, 1e-6, None).ratio() is None
+    assert comparison(None, None, 2e-6).ratio() is None
+
+
+def test_a_comparison_stands_below_its_titles() -> None:
+    found = comparison(2e-6, None, 4e-6)
+    titles = peer_header("all_reduce", list(found.figures)).splitlines()[1]
+    cells = peer_line(found)
+    assert len(titles) == len(cells)
+    assert cells.split() == ["64", "2.0", "/", "1.0", "(4,", "2)", "-", "4.0", "/", "2.0", "(8,", "4)", "0.50"]
+    assert [(row.library, row.p50_s) for row in peer_rows([found], "float32", "sum")] == [
+        ("smddp", 2e-6),
+        ("lib 2", 4e-6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("mpirun (Open MPI) 5.0.11\n", "Open MPI 5.0.11"),
+        ("HYDRA build details:\n    Version:          4.0.2\n    CC: gcc\n", "MPICH 4.0.2"),
+        ("Intel(R) MPI Library for Linux* OS, Version 2021.18.0 Build 2026\n", "Intel MPI 2021.18.0"),
+    ],
+)
+def test_an_mpi_is_called_by_name_and_version(said: str, title: str, tmp_path: Path) -> None:
+    for name, text in (("mpirun", f"#!/bin/sh\nprintf '{said}'\n"), ("python", "")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    (peer,) = check_peers([str(tmp_path)])
+    assert (peer.title, peer.library, peer.folder) == (title, "mpi", tmp_path)
+
+
+@pytest.mark.parametrize("words", [["nowhere"], ["gloo", "gloo"], ["gloo", "/"]])
+def test_peers_that_are_not_there(words: list[str]) -> None:
+    with pytest.raises(SMDDPArgumentError, match=r"--compare"):
+        check_peers(words)
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

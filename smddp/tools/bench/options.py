@@ -31,6 +31,7 @@ class Options:
     warmup: int
     check: bool
     ranks: int | None
+    compare: tuple[str, ...]
     json: Path | None
     csv: Path | None
     plot: Path | None
@@ -48,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--datatype", default="float", help="float, double, half, int32... (default float)")
     parser.add_argument("-c", "--check", type=int, choices=(0, 1), default=1, help="compare every element (default 1)")
     parser.add_argument("--ranks", type=int, metavar="N", help="start N ranks on this machine; else the launcher did")
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="PEER",
+        help="time a library in turns with smddp: gloo, torch (smddp through torch.distributed), or an MPI by its bin "
+        "folder, where a python with mpi4py is; may be repeated",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, limits and rows")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw latency and bandwidth against size")
@@ -79,6 +88,7 @@ def read_options(words: argparse.Namespace) -> Options:
         warmup=words.warmup_iters,
         check=bool(words.check),
         ranks=words.ranks,
+        compare=tuple(words.compare),
         json=words.json,
         csv=words.csv,
         plot=words.plot,

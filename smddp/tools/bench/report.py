@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from smddp.tools.bench.compare import Comparison, Figures
 from smddp.tools.bench.limits import Limits
 
-__all__ = ["Row", "describe_limits", "header", "line", "write_csv", "write_json"]
+__all__ = [
+    "PeerRow",
+    "Row",
+    "describe_limits",
+    "header",
+    "line",
+    "peer_header",
+    "peer_line",
+    "peer_rows",
+    "write_csv",
+    "write_json",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +112,75 @@ def _us(seconds: float) -> str:
     return f"{1e6 * seconds:.2f}" if seconds < 1e-4 else f"{1e6 * seconds:.1f}"
 
 
-def write_json(path: Path, machine: dict[str, object], limits: Limits, rows: Sequence[Row]) -> None:
-    """Machine, limits and rows; seconds and bytes per second."""
-    data = {"machine": machine, "limits": limits.as_dict(), "rows": [asdict(row) for row in rows]}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerRow:
+    """One library at one size, beside others; medians over the rounds, seconds on the slowest rank."""
+
+    collective: str
+    size: int
+    dtype: str
+    op: str
+    library: str
+    p50_s: float
+    p99_s: float
+    time_s: float
+    processor_s: float
+
+
+_PEER_WIDTH = 33
+
+
+def peer_header(collective: str, titles: Sequence[str]) -> str:
+    """The lines above the comparisons of one collective."""
+    names = "".join(title.rjust(_PEER_WIDTH) for title in titles)
+    return f"# {collective}, us: after a barrier / back to back (p99, cpu)\n{'size':>11}{names}{'ratio':>8}"
+
+
+def peer_line(comparison: Comparison) -> str:
+    """One size for the terminal; the ratio is ours to the best of the others, after a barrier."""
+    cells = "".join(_peer_cell(figures).rjust(_PEER_WIDTH) for figures in comparison.figures.values())
+    ratio = comparison.ratio()
+    return f"{comparison.size:>11}{cells}{'-' if ratio is None else f'{ratio:.2f}':>8}"
+
+
+def _peer_cell(figures: Figures | None) -> str:
+    if figures is None:
+        return "-"
+    return (
+        f"{1e6 * figures.p50_s:.1f} / {1e6 * figures.time_s:.1f} "
+        f"({1e6 * figures.p99_s:.0f}, {1e6 * figures.processor_s:.0f})"
+    )
+
+
+def peer_rows(comparisons: Sequence[Comparison], dtype: str, op: str) -> list[PeerRow]:
+    """All figures as rows, for files."""
+    return [
+        PeerRow(
+            collective=comparison.collective,
+            size=comparison.size,
+            dtype=dtype,
+            op=op,
+            library=title,
+            p50_s=figures.p50_s,
+            p99_s=figures.p99_s,
+            time_s=figures.time_s,
+            processor_s=figures.processor_s,
+        )
+        for comparison in comparisons
+        for title, figures in comparison.figures.items()
+        if figures is not None
+    ]
+
+
+def write_json(path: Path, facts: Mapping[str, object], rows: Sequence[Row] | Sequence[PeerRow]) -> None:
+    """Facts (machine, limits) and rows; seconds and bytes per second."""
+    data = {**facts, "rows": [asdict(row) for row in rows]}
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """The rows with a line of names; seconds and bytes per second."""
+def write_csv(path: Path, rows: Sequence[Row] | Sequence[PeerRow]) -> None:
+    """The rows, at least one, with a line of names; seconds and bytes per second."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer = csv.DictWriter(file, [field.name for field in fields(rows[0])])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)

@@ -1,13 +1,10 @@
-"""The benchmark itself, in each rank; and starting the ranks where no launcher did."""
+"""The benchmark itself, in each rank."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import platform
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,15 +17,20 @@ from smddp.runtime import Communicator
 from smddp.tools.bench.collectives import Trial, bus_factor, make_trial
 from smddp.tools.bench.limits import Limits, probe_limits
 from smddp.tools.bench.options import Options, iterations_for
-from smddp.tools.bench.report import Row, describe_limits, header, line, write_csv, write_json
+from smddp.tools.bench.report import (
+    Row,
+    describe_limits,
+    header,
+    line,
+    write_csv,
+    write_json,
+)
 from smddp.tools.bench.timing import slowest_calls, time_loop
 
-__all__ = ["check_options", "run_rank", "start_ranks"]
+__all__ = ["check_options", "run_rank"]
 
 _ROTATION_BYTES = 128 << 20
 _MOST_BUFFERS = 64
-_POLL_S = 0.05
-_GRACE_S = 5
 
 
 def check_options(options: Options) -> None:
@@ -92,7 +94,7 @@ def _machine(communicator: Communicator) -> dict[str, object]:
 
 def _write(options: Options, machine: dict[str, object], limits: Limits, rows: Sequence[Row]) -> None:
     if options.json is not None:
-        write_json(options.json, machine, limits, rows)
+        write_json(options.json, {"machine": machine, "limits": limits.as_dict()}, rows)
     if options.csv is not None:
         write_csv(options.csv, rows)
     if options.plot is not None:
@@ -146,37 +148,3 @@ def _wrong(communicator: Communicator, trial: Trial) -> int:
     wrong = np.array([trial.wrong()])
     communicator.all_reduce(wrong)
     return int(wrong[0])
-
-
-def start_ranks(words: Sequence[str], ranks: int) -> int:
-    """Run ``smddp bench`` with these words in `ranks` processes of this machine.
-
-    Returns:
-        the exit code: of the first rank that failed, else 0. When one fails the others are ended.
-    """
-    from smddp.launch.machine import free_port
-
-    port = str(free_port())
-    processes = []
-    for rank in range(ranks):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
-        env = {**os.environ, **{name: str(value) for name, value in place.items()}}
-        env.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        processes.append(subprocess.Popen([sys.executable, "-m", "smddp.tools", "bench", *words], env=env))
-    try:
-        while any(process.poll() is None for process in processes) and not any(p.returncode for p in processes):
-            time.sleep(_POLL_S)
-    finally:
-        _end(processes)
-    return next((process.returncode for process in processes if process.returncode), 0)
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    # Ranks that lost one say so themselves first.
-    deadline = time.monotonic() + _GRACE_S
-    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.wait()

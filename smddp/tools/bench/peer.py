@@ -1,0 +1,209 @@
+"""One rank of one library in ``smddp bench --compare``: does what it is told, one measurement after the other.
+
+    peer.py LIBRARY HOST PORT         (the benchmark's key in BENCH_KEY)
+
+The one who started it sends tasks, a JSON object on a line each, and gets one such line for each.
+
+It runs in the Python of its library, which may have nothing but NumPy and that library: nothing of smddp is imported
+unless the library is smddp. All libraries are timed by the same loops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+Call = Callable[[], object]
+
+
+class Library(Protocol):
+    """What is needed of a library."""
+
+    rank: int
+    size: int
+
+    def barrier(self) -> object:
+        """Wait for all ranks."""
+
+    def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
+        """One collective bound to its buffers; `source` is `target` where it works in place.
+
+        Raises:
+            KeyError: the library has no such collective, operation or dtype.
+        """
+
+
+class Smddp:
+    """Our own engine, on NumPy arrays."""
+
+    def __init__(self) -> None:
+        import smddp
+
+        self._world = smddp.init()
+        self.rank, self.size, self.barrier = self._world.rank, self._world.size, self._world.barrier
+
+    def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
+        """See Library."""
+        world = self._world
+        calls: dict[str, Call] = {
+            "all_reduce": lambda: world.all_reduce(target, op),
+            "reduce": lambda: world.reduce(target, 0, op),
+            "broadcast": lambda: world.broadcast(target),
+            "all_gather": lambda: world.all_gather(target, source),
+            "reduce_scatter": lambda: world.reduce_scatter(target, source, op),
+            "all_to_all": lambda: world.all_to_all(target, source),
+        }
+        return calls[collective]
+
+
+class Torch:
+    """A backend of torch.distributed, on tensors that share the arrays' memory."""
+
+    def __init__(self, backend: str) -> None:
+        import torch
+        import torch.distributed as dist
+
+        torch.set_num_threads(1)
+        if backend == "smddp":
+            import smddp.torch  # noqa: F401 (registers the backend)
+        dist.init_process_group(backend)
+        self._torch, self._dist = torch, dist
+        self.rank, self.size, self.barrier = dist.get_rank(), dist.get_world_size(), dist.barrier
+
+    def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
+        """See Library."""
+        dist, out, into = self._dist, self._torch.from_numpy(target), self._torch.from_numpy(source)
+        names = {
+            "sum": "SUM",
+            "product": "PRODUCT",
+            "min": "MIN",
+            "max": "MAX",
+            "and": "BAND",
+            "or": "BOR",
+            "xor": "BXOR",
+            "average": "AVG",
+        }
+        reduce_op = getattr(dist.ReduceOp, names[op])
+        calls: dict[str, Call] = {
+            "all_reduce": lambda: dist.all_reduce(out, reduce_op),
+            "reduce": lambda: dist.reduce(out, 0, reduce_op),
+            "broadcast": lambda: dist.broadcast(out, 0),
+            "all_gather": lambda: dist.all_gather_into_tensor(out, into),
+            "reduce_scatter": lambda: dist.reduce_scatter_tensor(out, into, reduce_op),
+            "all_to_all": lambda: dist.all_to_all_single(out, into),
+        }
+        return calls[collective]
+
+
+class Mpi:
+    """An MPI through mpi4py, on NumPy arrays."""
+
+    def __init__(self) -> None:
+        from mpi4py import MPI
+
+        self._mpi, self._world = MPI, MPI.COMM_WORLD
+        self.rank, self.size, self.barrier = self._world.rank, self._world.size, self._world.Barrier
+
+    def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
+        """See Library."""
+        mpi, world = self._mpi, self._world
+        names = {"sum": "SUM", "product": "PROD", "min": "MIN", "max": "MAX", "and": "BAND", "or": "BOR", "xor": "BXOR"}
+        mpi_op = getattr(mpi, names[op])
+        calls: dict[str, Call] = {
+            "all_reduce": lambda: world.Allreduce(mpi.IN_PLACE, target, mpi_op),
+            "reduce": lambda: world.Reduce(mpi.IN_PLACE if self.rank == 0 else target, target, mpi_op, 0),
+            "broadcast": lambda: world.Bcast(target, 0),
+            "all_gather": lambda: world.Allgather(source, target),
+            "reduce_scatter": lambda: world.Reduce_scatter_block(source, target, mpi_op),
+            "all_to_all": lambda: world.Alltoall(source, target),
+        }
+        return calls[collective]
+
+
+def make_library(name: str) -> Library:
+    """The library of that name: smddp, torch:BACKEND or mpi."""
+    if name == "smddp":
+        return Smddp()
+    return Mpi() if name == "mpi" else Torch(name.removeprefix("torch:"))
+
+
+def make_buffers(collective: str, dtype: str, size: int, ranks: int) -> tuple[Any, Any]:
+    """(target, source) of about `size` bytes, the larger of them; one array where the collective works in place."""
+    kind = np.dtype(dtype)
+    count = max(1, size // kind.itemsize)
+    if collective in ("all_reduce", "reduce", "broadcast"):
+        target = np.ones(count, kind)
+        return target, target
+    share = max(1, count // ranks)
+    out = share if collective == "reduce_scatter" else share * ranks
+    into = share if collective == "all_gather" else share * ranks
+    return np.ones(out, kind), np.ones(into, kind)
+
+
+def check(task: dict[str, Any], target: Any, ranks: int) -> None:
+    """End this process when a sum of ones is not the number of ranks."""
+    sums = task["op"] == "sum" and task["collective"] in ("all_reduce", "reduce_scatter")
+    if sums and not target[0] == target[-1] == np.asarray(ranks, target.dtype):
+        sys.exit(f"wrong result of {task}: {target[0]}, {target[-1]}")
+
+
+def measure(library: Library, task: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of each call after a barrier, and seconds and processor seconds of one of many back to back."""
+    buffers = [
+        make_buffers(task["collective"], task["dtype"], task["size"], library.size) for _ in range(task["buffers"])
+    ]
+    calls = [library.call(task["collective"], target, source, task["op"]) for target, source in buffers]
+    count = task["iterations"]
+    times = []
+    for i in range(task["warmup"] + count):
+        source = buffers[i % len(buffers)][1]
+        source[:] = 1
+        call = calls[i % len(calls)]
+        library.barrier()
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+        check(task, buffers[i % len(buffers)][0], library.size)
+    for _, source in buffers:
+        source[:] = 0
+    library.barrier()
+    processor, begin = time.process_time(), time.perf_counter()
+    for i in range(count):
+        calls[i % len(calls)]()
+    seconds, used = time.perf_counter() - begin, time.process_time() - processor
+    return {"calls": times[task["warmup"] :], "loop": seconds / count, "processor": used / count}
+
+
+def main() -> None:
+    """Serve the one who started this process until it hangs up."""
+    name, host, port = sys.argv[1:4]
+    library = make_library(name)
+    with socket.create_connection((host, int(port))) as connection, connection.makefile("rw") as lines:
+
+        def say(answer: dict[str, Any]) -> None:
+            lines.write(json.dumps(answer) + "\n")
+            lines.flush()
+
+        say({"key": os.environ["BENCH_KEY"], "rank": library.rank})
+        for task in lines:
+            try:
+                answer = measure(library, json.loads(task))
+            except (
+                KeyError,
+                TypeError,
+                ValueError,
+                RuntimeError,
+            ) as problem:  # equal on all ranks: before anything was sent
+                answer = {"problem": f"{type(problem).__name__}: {problem}"}
+            say(answer)
+
+
+if __name__ == "__main__":
+    main()
