@@ -84,7 +84,7 @@ format: $(ENV_STAMP) ## Rewrite the sources the way `make lint` wants them
 
 bench: build ## Time all_reduce beside the machine's limits, and beside gloo through torch.distributed
 	$(BIN)/smddp bench --ranks 2
-	$(BIN)/smddp bench --ranks 2 --compare gloo --compare torch
+	$(BIN)/smddp bench --ranks 2 -b 16 -f 4 --compare gloo --compare torch
 
 bench-check: build ## Check that no ratio to gloo or to the machine's limits got much worse
 	$(BIN)/python -m pytest -m perf -s tests/perf

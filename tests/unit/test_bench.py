@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smddp.errors import SMDDPArgumentError
-from smddp.tools.bench.collectives import bus_factor, traffic
+from smddp.tools.bench.collectives import bus_factor, make_trial, traffic
 from smddp.tools.bench.compare import Comparison, Figures, check_peers
 from smddp.tools.bench.limits import Limits
 from smddp.tools.bench.options import (
@@ -202,12 +202,40 @@ def comparison(*p50: float | None) -> Comparison:
     return Comparison("all_reduce", 64, figures)
 
 
-def test_the_ratio_is_to_the_best_of_the_others() -> None:
+def test_the_ratio_is_the_worst_of_all() -> None:
     assert comparison(2e-6, 1e-6, 8e-6, 4e-6).ratio() == 0.5
     assert comparison(2e-6, None, None, 4e-6).ratio() == 0.5
     assert comparison(2e-6, 1e-6).ratio() is None
     assert comparison(2e-6, 1e-6, None).ratio() is None
-    assert comparison(None, None, 2e-6).ratio() is None
+
+
+def test_gloo_is_held_against_ourselves_in_torch() -> None:
+    figures = {title: Figures(p50, p50, p50, p50) for title, p50 in (("smddp", 1.0), ("gloo", 8.0), ("MPI", 5.0))}
+    assert Comparison("all_reduce", 8, figures).ratio() == 0.2
+    figures["smddp, torch"] = Figures(4.0, 4.0, 4.0, 4.0)
+    assert Comparison("all_reduce", 8, figures).ratio() == 0.5
+
+
+class IdleCommunicator:
+    """A rank whose collectives do nothing."""
+
+    rank, size = 1, 3
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_: None
+
+
+@pytest.mark.parametrize("collective", COLLECTIVES)
+@pytest.mark.parametrize("op", ["sum", "product", "max"])
+def test_a_collective_that_does_nothing_is_wrong(collective: str, op: str) -> None:
+    trial = make_trial(IdleCommunicator(), collective, "int32", op, 4096)  # type: ignore[arg-type]
+    trial.source[:] = trial.inputs(1)
+    keeps_its_own = collective == "reduce"  # on the ranks that get nothing
+    assert (trial.wrong() == 0) is keeps_its_own
+    trial.target[:] = trial.expected()
+    assert trial.wrong() == 0
+    trial.target[-1] += 1
+    assert trial.wrong() == 1
 
 
 def test_a_comparison_stands_below_its_titles() -> None:

@@ -120,13 +120,13 @@ def make_trial(communicator: Communicator, collective: str, dtype: str, op: str,
 
 def _values(rank: int, count: int, ranks: int, kind: np.dtype[Any], op: str) -> Array:
     # Small whole numbers, so that every order of addition gives the same bits in every dtype.
-    index = np.arange(count)
+    index = np.arange(66 * ranks)  # a period of all of these
     values = (index * 3 + rank * 5) % 11
     if op == "product":
-        values = np.where(index % ranks == rank, 2, 1)
+        values = np.where(index % ranks == rank, 1 + index // ranks % 2, 1)
     elif kind == np.bool_:
         values = (index + rank) % 3 == 0
-    return np.asarray(values, kind)
+    return np.resize(values.astype(kind), count)
 
 
 def _divided(total: Array, ranks: int) -> Array:

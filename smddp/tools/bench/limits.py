@@ -29,9 +29,9 @@ _MOST_BUFFERS = 64
 class Limits:
     """Limits of one machine under `ranks` ranks.
 
-    `flag_s`: one way of a flag between two processors; `futex_s`: waking a sleeping thread. `pass_s` and `copy_s`:
-    seconds in which every rank at once passes over n bytes in place (reads and writes each), or copies n bytes
-    with stores that bypass the cache, by n.
+    `flag_s`: one way of a flag between two processors, 0 when rank 0 may use one only; `futex_s`: waking a sleeping
+    thread. `pass_s` and `copy_s`: seconds in which every rank at once passes over n bytes in place (reads and writes
+    each), or copies n bytes with stores that bypass the cache, by n.
     """
 
     ranks: int
@@ -44,7 +44,7 @@ class Limits:
         """The least time that the collective can take on this machine.
 
         What it must read and write at the rate of the pass in place (docs/performance.md), and at least one
-        hand-over of a flag.
+        hand-over of a flag. Inside one host, between at least two ranks.
         """
         near = [probed for probed in self.pass_s if probed <= size]
         if not near:
@@ -64,7 +64,8 @@ def probe_limits(communicator: Communicator, largest: int) -> Limits:
     times = np.zeros(2)
     if communicator.rank == 0:
         hand_off = _core.probe_hand_off()
-        times[:] = hand_off.flag_seconds, hand_off.futex_seconds
+        # On one processor the flag waits for the scheduler, which says nothing about ranks on others.
+        times[:] = hand_off.flag_seconds if hand_off.two_processors else 0, hand_off.futex_seconds
     communicator.broadcast(times)
     pass_s, copy_s = {}, {}
     for size in (probed for probed in _SIZES if probed <= max(largest, _SIZES[0])):

@@ -42,12 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("collectives", nargs="*", metavar="COLLECTIVE", help=f"{', '.join(COLLECTIVES)}, or all")
     parser.add_argument("-b", "--minbytes", type=_bytes, default=8, metavar="SIZE", help="first size (default 8)")
     parser.add_argument("-e", "--maxbytes", type=_bytes, default=64 << 20, metavar="SIZE", help="last (default 64M)")
-    parser.add_argument("-f", "--stepfactor", type=int, default=8, metavar="N", help="between sizes (default 8)")
+    parser.add_argument("-f", "--stepfactor", type=int, default=2, metavar="N", help="between sizes (default 2)")
     parser.add_argument("-n", "--iters", type=int, metavar="N", help="timed calls a size (default: 8 to 400, by size)")
     parser.add_argument("-w", "--warmup_iters", type=int, default=3, metavar="N", help="calls before them (default 3)")
     parser.add_argument("-o", "--op", default="sum", help="sum, prod, min, max, avg, and, or, xor (default sum)")
     parser.add_argument("-d", "--datatype", default="float", help="float, double, half, int32... (default float)")
-    parser.add_argument("-c", "--check", type=int, choices=(0, 1), default=1, help="compare every element (default 1)")
+    parser.add_argument("-c", "--check", type=int, choices=(0, 1), default=1, help="compare all elements (default 1)")
     parser.add_argument("--ranks", type=int, metavar="N", help="start N ranks on this machine; else the launcher did")
     parser.add_argument(
         "--compare",

@@ -155,11 +155,19 @@ def check(task: dict[str, Any], target: Any, ranks: int) -> None:
 
 
 def measure(library: Library, task: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of each call after a barrier, and seconds and processor seconds of one of many back to back."""
+    """Seconds of each call after a barrier, and seconds and processor seconds of one of many back to back.
+
+    What the library refuses at the first call, on all ranks alike, is answered as a problem; a later failure ends
+    the rank.
+    """
     buffers = [
         make_buffers(task["collective"], task["dtype"], task["size"], library.size) for _ in range(task["buffers"])
     ]
-    calls = [library.call(task["collective"], target, source, task["op"]) for target, source in buffers]
+    try:
+        calls = [library.call(task["collective"], target, source, task["op"]) for target, source in buffers]
+        calls[0]()
+    except (KeyError, TypeError, ValueError, RuntimeError) as problem:
+        return {"problem": f"{type(problem).__name__}: {problem}"}
     count = task["iterations"]
     times = []
     for i in range(task["warmup"] + count):
@@ -193,16 +201,7 @@ def main() -> None:
 
         say({"key": os.environ["BENCH_KEY"], "rank": library.rank})
         for task in lines:
-            try:
-                answer = measure(library, json.loads(task))
-            except (
-                KeyError,
-                TypeError,
-                ValueError,
-                RuntimeError,
-            ) as problem:  # equal on all ranks: before anything was sent
-                answer = {"problem": f"{type(problem).__name__}: {problem}"}
-            say(answer)
+            say(measure(library, json.loads(task)))
 
 
 if __name__ == "__main__":

@@ -31,9 +31,13 @@ def draw(path: Path, rows: Sequence[Row], title: str) -> None:
         sizes = [row.size for row in own]
         style = {"color": f"C{colour}"}
         latency.plot(sizes, [1e6 * row.time_s for row in own], marker="o", label=name, **style)
-        latency.plot(sizes, [1e6 * row.limit_s for row in own], linestyle="--", **style)
         bandwidth.plot(sizes, [row.busbw / 1e9 for row in own], marker="o", label=name, **style)
-        bandwidth.plot(sizes, [row.busbw * row.time_s / row.limit_s / 1e9 for row in own], linestyle="--", **style)
+        limited = [(row.size, row.limit_s, row.busbw * row.time_s) for row in own if row.limit_s]
+        if limited:
+            at, limits, bus_bytes = zip(*limited, strict=True)
+            latency.plot(at, [1e6 * limit for limit in limits], linestyle="--", **style)
+            rates = [moved / limit / 1e9 for moved, limit in zip(bus_bytes, limits, strict=True)]
+            bandwidth.plot(at, rates, linestyle="--", **style)
     _label(latency, "time of a call, µs")
     _label(bandwidth, "bus bandwidth, GB/s")
     figure.suptitle(f"{title} (dashed: limit of the machine)")

@@ -9,6 +9,8 @@ from contextlib import suppress
 
 __all__ = ["end_processes", "rank_environment"]
 
+_ASKED_S = 5
+
 
 def rank_environment(rank: int, ranks: int, port: int) -> dict[str, str]:
     """What torchrun would tell a rank, for a job on this machine."""
@@ -17,12 +19,23 @@ def rank_environment(rank: int, ranks: int, port: int) -> dict[str, str]:
 
 
 def end_processes(processes: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
-    """Wait until all have ended by themselves, at most `grace` seconds, then kill them."""
-    deadline = time.monotonic() + grace
+    """Wait until all have ended by themselves, at most `grace` seconds; then ask them to, then insist.
+
+    They are asked first because mpirun ends its ranks then.
+    """
+    try:
+        _wait(processes, grace)
+        for process in processes:
+            process.terminate()
+        _wait(processes, _ASKED_S)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     for process in processes:
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=max(0.0, deadline - time.monotonic()))
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()

@@ -29,9 +29,9 @@ __all__ = [
 class Row:
     """One measured size. Times are seconds on the slowest rank; rates are bytes per second.
 
-    `time_s` is one of many calls back to back, and algbw, busbw, processor time (of all ranks) and efficiency
-    (limit_s / time_s) belong to it; p50 and p99 are of calls that each begin after a barrier. `wrong` counts
-    elements over all ranks, None when they were not compared.
+    `time_s` is one of many calls back to back, and algbw, busbw, processor time (of all ranks) and efficiency belong
+    to it; p50 and p99 are of calls that each begin after a barrier. `wrong` counts elements over all ranks, None when
+    they were not compared. Efficiency is limit_s / time_s; both are None for one rank and for several hosts.
     """
 
     collective: str
@@ -46,8 +46,8 @@ class Row:
     p50_s: float
     p99_s: float
     processor_s: float
-    limit_s: float
-    efficiency: float
+    limit_s: float | None
+    efficiency: float | None
 
 
 _COLUMNS = (
@@ -89,8 +89,8 @@ def line(row: Row) -> str:
         _us(row.p50_s),
         _us(row.p99_s),
         _us(row.processor_s),
-        _us(row.limit_s),
-        f"{100 * row.efficiency:.0f}",
+        "N/A" if row.limit_s is None else _us(row.limit_s),
+        "N/A" if row.efficiency is None else f"{100 * row.efficiency:.0f}",
     )
     return "".join(cell.rjust(width) for cell, (_, width, _) in zip(cells, _COLUMNS, strict=True))
 

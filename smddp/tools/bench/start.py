@@ -37,11 +37,11 @@ def start_ranks(words: Sequence[str], ranks: int) -> int:
     # The script rather than -m, which would put the user's folder first on the path.
     script = Path(sys.executable).with_name("smddp")
     command = [str(script)] if script.is_file() else [sys.executable, "-m", "smddp.tools"]
-    processes = []
-    for rank in range(ranks):
-        env = {**os.environ, **rank_environment(rank, ranks, port)}
-        processes.append(subprocess.Popen([*command, "bench", *words], env=env))
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for rank in range(ranks):
+            env = {**os.environ, **rank_environment(rank, ranks, port)}
+            processes.append(subprocess.Popen([*command, "bench", *words], env=env))
         while None in (codes := [process.poll() for process in processes]) and not any(codes):
             time.sleep(_POLL_S)
     except BaseException:  # SystemExit and KeyboardInterrupt above all
