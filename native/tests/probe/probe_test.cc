@@ -36,11 +36,12 @@ TEST_CASE("a non-temporal copy copies every byte and no more") {
   for (const std::uint32_t word : target[kLines].words) CHECK(word == 0);
 }
 
-TEST_CASE("a hand-off takes some time, and waking a sleeper more than a flag") {
+TEST_CASE("a hand-off takes some time, and not for ever") {
   const HandOff measured = probe_hand_off();
   CHECK(measured.flag_seconds > 0);
   CHECK(measured.flag_seconds < 1);
-  if (measured.two_processors) CHECK(measured.futex_seconds > measured.flag_seconds);
+  CHECK(measured.futex_seconds > 0);
+  CHECK(measured.futex_seconds < 1);
 }
 
 }  // namespace
