@@ -180,7 +180,6 @@ bool all_reduce_now(Communicator& communicator, PyObject* array, PyObject* op) {
   const Lease lease{array};
   request->keep_alive = lease.keep_alive();
   const Work work = submit(communicator, *std::move(request));
-  request.reset();
   if (Status outcome = work.status(); outcome.is_again()) {
     wait(work, std::nullopt);
   } else {

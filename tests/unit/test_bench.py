@@ -24,6 +24,7 @@ from smddp.tools.bench.options import (
     read_options,
     sizes_between,
 )
+from smddp.tools.bench.peer import Call
 from smddp.tools.bench.report import (
     Row,
     describe_limits,
@@ -216,19 +217,22 @@ def test_gloo_is_held_against_ourselves_in_torch() -> None:
     assert Comparison("all_reduce", 8, figures).ratio() == 0.5
 
 
-class IdleCommunicator:
-    """A rank whose collectives do nothing."""
+class Idle:
+    """A rank of a library whose collectives do nothing."""
 
     rank, size = 1, 3
 
-    def __getattr__(self, _: str) -> Any:
-        return lambda *_: None
+    def barrier(self) -> None:
+        pass
+
+    def call(self, *_: object) -> Call:
+        return self.barrier
 
 
 @pytest.mark.parametrize("collective", COLLECTIVES)
 @pytest.mark.parametrize("op", ["sum", "product", "max"])
 def test_a_collective_that_does_nothing_is_wrong(collective: str, op: str) -> None:
-    trial = make_trial(IdleCommunicator(), collective, "int32", op, 4096)  # type: ignore[arg-type]
+    trial = make_trial(Idle(), collective, "int32", op, 4096)
     trial.source[:] = trial.inputs(1)
     keeps_its_own = collective == "reduce"  # on the ranks that get nothing
     assert (trial.wrong() == 0) is keeps_its_own

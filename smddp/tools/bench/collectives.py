@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smddp.runtime import Communicator
+from smddp.tools.bench.peer import Library, make_buffers
 
 __all__ = ["Trial", "bus_factor", "make_trial", "traffic"]
 
@@ -64,58 +64,29 @@ class Trial:
         return int(np.count_nonzero(self.target != self.expected()))
 
 
-def make_trial(communicator: Communicator, collective: str, dtype: str, op: str, size: int) -> Trial:
+def make_trial(library: Library, collective: str, dtype: str, op: str, size: int) -> Trial:
     """Buffers of about `size` bytes (at least one element a rank) and the call that uses them."""
-    ranks, rank = communicator.size, communicator.rank
-    kind = np.dtype(dtype)
-    shared = collective in ("all_gather", "reduce_scatter", "all_to_all")
-    count = max(1, size // kind.itemsize)
-    if shared:
-        count = max(1, count // ranks) * ranks
-    share = count // ranks
+    ranks, rank = library.size, library.rank
+    target, source = make_buffers(collective, dtype, size, ranks)
+    share = slice(rank * (source.size // ranks), (rank + 1) * (source.size // ranks))
 
-    def inputs(of: int, elements: int = count) -> Array:
-        return _values(of, elements, ranks, kind, op)
+    def inputs(of: int) -> Array:
+        return _values(of, source.size, ranks, source.dtype, op)
 
     def reduced() -> Array:
         total = reduce(_COMBINE[op], (inputs(of) for of in range(ranks)))
         return _divided(total, ranks) if op == "average" else total
 
-    own = slice(rank * share, (rank + 1) * share)
-    match collective:
-        case "all_reduce":
-            data = np.zeros(count, kind)
-            return Trial(data, data, inputs, reduced, lambda: communicator.all_reduce(data, op))
-        case "reduce":
-            data = np.zeros(count, kind)
-            result = reduced if rank == 0 else (lambda: inputs(rank))
-            return Trial(data, data, inputs, result, lambda: communicator.reduce(data, 0, op))
-        case "broadcast":
-            data = np.zeros(count, kind)
-            return Trial(data, data, inputs, lambda: inputs(0), lambda: communicator.broadcast(data))
-        case "all_gather":
-            source, target = np.zeros(share, kind), np.zeros(count, kind)
-            return Trial(
-                source,
-                target,
-                lambda of: inputs(of, share),
-                lambda: np.concatenate([inputs(of, share) for of in range(ranks)]),
-                lambda: communicator.all_gather(target, source),
-            )
-        case "reduce_scatter":
-            source, target = np.zeros(count, kind), np.zeros(share, kind)
-            return Trial(
-                source, target, inputs, lambda: reduced()[own], lambda: communicator.reduce_scatter(target, source, op)
-            )
-        case _:
-            source, target = np.zeros(count, kind), np.zeros(count, kind)
-            return Trial(
-                source,
-                target,
-                inputs,
-                lambda: np.concatenate([inputs(of)[own] for of in range(ranks)]),
-                lambda: communicator.all_to_all(target, source),
-            )
+    expected: dict[str, Callable[[], Array]] = {
+        "all_reduce": reduced,
+        "reduce": reduced if rank == 0 else lambda: inputs(rank),
+        "broadcast": lambda: inputs(0),
+        "all_gather": lambda: np.concatenate([inputs(of) for of in range(ranks)]),
+        "reduce_scatter": lambda: reduced()[share],
+        "all_to_all": lambda: np.concatenate([inputs(of)[share] for of in range(ranks)]),
+    }
+    call = library.call(collective, target, source, op)
+    return Trial(source, target, inputs, expected[collective], call)
 
 
 def _values(rank: int, count: int, ranks: int, kind: np.dtype[Any], op: str) -> Array:

@@ -21,14 +21,12 @@ import numpy as np
 
 from smddp.errors import SMDDPArgumentError, SMDDPSystemError
 from smddp.launch.machine import free_port
-from smddp.tools.bench.options import Options, iterations_for
-from smddp.tools.bench.processes import end_processes, rank_environment
+from smddp.tools.bench.options import Options, buffers_for, iterations_for
+from smddp.tools.bench.processes import ending, rank_environment
 
 __all__ = ["ROUNDS", "Comparison", "Figures", "Peer", "check_peers", "compare"]
 
 ROUNDS = 5
-_ROTATION_BYTES = 128 << 20
-_MOST_BUFFERS = 64
 _POLL_S = 0.2
 _JOIN_S = 120
 _KEY_S = 5
@@ -169,7 +167,7 @@ def _task(options: Options, collective: str, size: int) -> dict[str, Any]:
         "op": options.op,
         "iterations": iterations_for(options, size),
         "warmup": options.warmup,
-        "buffers": max(1, min(_MOST_BUFFERS, _ROTATION_BYTES // size)),
+        "buffers": buffers_for(size),
     }
 
 
@@ -245,9 +243,8 @@ class _Group:
 def _started(peer: Peer, ranks: int) -> Iterator[_Group]:
     """The ranks of a library; they end with the block."""
     key = secrets.token_hex(32)
-    processes: list[subprocess.Popen[bytes]] = []
     lines: list[_Rank] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with ending(_GRACE_S) as processes, socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(_POLL_S)
         try:
             _launch(peer, ranks, server.getsockname(), key, processes)
@@ -256,14 +253,9 @@ def _started(peer: Peer, ranks: int) -> Iterator[_Group]:
                 _accept(server, key, lines)
                 _check_start(peer, ranks - len(lines), processes, deadline)
             yield _Group(peer.title, lines)
-        except BaseException:  # SystemExit and KeyboardInterrupt above all
-            for process in processes:
-                process.terminate()
-            raise
         finally:
             for rank in lines:
                 rank.hang_up()
-            end_processes(processes, _GRACE_S)
 
 
 def _check_start(peer: Peer, missing: int, processes: Sequence[subprocess.Popen[bytes]], deadline: float) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from smddp import _core
 from smddp.runtime import Communicator
 from smddp.tools.bench.collectives import traffic
+from smddp.tools.bench.options import buffers_for
 from smddp.tools.bench.timing import slowest_calls
 
 __all__ = ["Limits", "probe_limits"]
@@ -20,9 +21,6 @@ __all__ = ["Limits", "probe_limits"]
 _SIZES = tuple(1 << shift for shift in range(16, 27))
 _CALLS = 7
 _ALIGNMENT = 4096
-#: Buffers rotate, so that the larger ones come from memory and not from the cache.
-_ROTATION_BYTES = 128 << 20
-_MOST_BUFFERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +77,10 @@ def probe_limits(communicator: Communicator, largest: int) -> Limits:
 
 
 class _Buffers:
-    """At least two buffers of `size` bytes, together larger than a cache where that is affordable."""
+    """At least two buffers of `size` bytes that take turns."""
 
     def __init__(self, size: int) -> None:
-        count = max(2, min(_MOST_BUFFERS, _ROTATION_BYTES // size))
+        count = max(2, buffers_for(size))
         self._memory = np.ones(count * size + _ALIGNMENT, np.uint8)
         begin = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
         self.addresses = [begin + i * size for i in range(count)]

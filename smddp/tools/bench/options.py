@@ -6,7 +6,16 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["COLLECTIVES", "Options", "add_arguments", "iterations_for", "parse_bytes", "read_options", "sizes_between"]
+__all__ = [
+    "COLLECTIVES",
+    "Options",
+    "add_arguments",
+    "buffers_for",
+    "iterations_for",
+    "parse_bytes",
+    "read_options",
+    "sizes_between",
+]
 
 COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "all_to_all")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -17,6 +26,8 @@ _MOST_SIZES = 200
 #: Without -n a size is run until about so many bytes have passed, within these bounds.
 _BYTES_PER_SIZE = 128 << 20
 _FEWEST, _MOST = 8, 400
+_ROTATION_BYTES = 128 << 20
+_MOST_BUFFERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +143,11 @@ def sizes_between(first: int, last: int, factor: int) -> tuple[int, ...]:
     while sizes[-1] * factor <= last and len(sizes) < _MOST_SIZES and factor > 1:
         sizes.append(sizes[-1] * factor)
     return tuple(sizes)
+
+
+def buffers_for(size: int) -> int:
+    """How many buffers of that size take turns, so that large messages come from memory and not from the cache."""
+    return max(1, min(_MOST_BUFFERS, _ROTATION_BYTES // size))
 
 
 def iterations_for(options: Options, size: int) -> int:

@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,11 +43,9 @@ class Library(Protocol):
 class Smddp:
     """Our own engine, on NumPy arrays."""
 
-    def __init__(self) -> None:
-        import smddp
-
-        self._world = smddp.init()
-        self.rank, self.size, self.barrier = self._world.rank, self._world.size, self._world.barrier
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self.rank, self.size, self.barrier = world.rank, world.size, world.barrier
 
     def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
         """See Library."""
@@ -130,7 +128,9 @@ class Mpi:
 def make_library(name: str) -> Library:
     """The library of that name: smddp, torch:BACKEND or mpi."""
     if name == "smddp":
-        return Smddp()
+        import smddp
+
+        return Smddp(smddp.init())
     return Mpi() if name == "mpi" else Torch(name.removeprefix("torch:"))
 
 
@@ -154,6 +154,35 @@ def check(task: dict[str, Any], target: Any, ranks: int) -> None:
         sys.exit(f"wrong result of {task}: {target[0]}, {target[-1]}")
 
 
+def time_calls(
+    barrier: Call, calls: Sequence[Call], count: int, before: Callable[[int], None], after: Callable[[int], None]
+) -> list[float]:
+    """Seconds of `count` calls on this rank, each begun after a barrier; `calls` take turns.
+
+    `before` and `after` get the number of the call; the first runs before the barrier, neither is timed.
+    """
+    times = []
+    for i in range(count):
+        before(i)
+        call = calls[i % len(calls)]
+        barrier()
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+        after(i)
+    return times
+
+
+def time_back_to_back(barrier: Call, calls: Sequence[Call], count: int) -> tuple[float, float]:
+    """Seconds and processor seconds of one of `count` calls without a pause, on this rank."""
+    barrier()
+    processor, begin = time.process_time(), time.perf_counter()
+    for i in range(count):
+        calls[i % len(calls)]()
+    seconds, used = time.perf_counter() - begin, time.process_time() - processor
+    return seconds / count, used / count
+
+
 def measure(library: Library, task: dict[str, Any]) -> dict[str, Any]:
     """Seconds of each call after a barrier, and seconds and processor seconds of one of many back to back.
 
@@ -168,25 +197,18 @@ def measure(library: Library, task: dict[str, Any]) -> dict[str, Any]:
         calls[0]()
     except (KeyError, TypeError, ValueError, RuntimeError) as problem:
         return {"problem": f"{type(problem).__name__}: {problem}"}
-    count = task["iterations"]
-    times = []
-    for i in range(task["warmup"] + count):
-        source = buffers[i % len(buffers)][1]
-        source[:] = 1
-        call = calls[i % len(calls)]
-        library.barrier()
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-        check(task, buffers[i % len(buffers)][0], library.size)
+    warmup = task["warmup"]
+    times = time_calls(
+        library.barrier,
+        calls,
+        warmup + task["iterations"],
+        before=lambda i: buffers[i % len(buffers)][1].fill(1),
+        after=lambda i: check(task, buffers[i % len(buffers)][0], library.size),
+    )
     for _, source in buffers:
-        source[:] = 0
-    library.barrier()
-    processor, begin = time.process_time(), time.perf_counter()
-    for i in range(count):
-        calls[i % len(calls)]()
-    seconds, used = time.perf_counter() - begin, time.process_time() - processor
-    return {"calls": times[task["warmup"] :], "loop": seconds / count, "processor": used / count}
+        source.fill(0)
+    seconds, used = time_back_to_back(library.barrier, calls, task["iterations"])
+    return {"calls": times[warmup:], "loop": seconds, "processor": used}
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-__all__ = ["end_processes", "rank_environment"]
+__all__ = ["ending", "rank_environment"]
 
 _ASKED_S = 5
 
@@ -18,20 +18,37 @@ def rank_environment(rank: int, ranks: int, port: int) -> dict[str, str]:
     return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in place.items()}}
 
 
-def end_processes(processes: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
-    """Wait until all have ended by themselves, at most `grace` seconds; then ask them to, then insist.
+@contextmanager
+def ending(grace: float) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that are put on the list have ended when the block is left.
 
-    They are asked first because mpirun ends its ranks then.
+    They get `grace` seconds to do so by themselves, unless the block is left by an exception (SystemExit and
+    KeyboardInterrupt above all); then they are asked to, because mpirun ends its ranks then, and at last killed.
     """
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        yield processes
+    except BaseException:
+        _terminate(processes)
+        raise
+    finally:
+        _end(processes, grace)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
     try:
         _wait(processes, grace)
-        for process in processes:
-            process.terminate()
+        _terminate(processes)
         _wait(processes, _ASKED_S)
     finally:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def _terminate(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:

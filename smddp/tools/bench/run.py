@@ -16,7 +16,8 @@ from smddp.errors import SMDDPArgumentError
 from smddp.runtime import Communicator
 from smddp.tools.bench.collectives import Trial, bus_factor, make_trial
 from smddp.tools.bench.limits import Limits, probe_limits
-from smddp.tools.bench.options import Options, iterations_for
+from smddp.tools.bench.options import Options, buffers_for, iterations_for
+from smddp.tools.bench.peer import Smddp
 from smddp.tools.bench.report import (
     Row,
     describe_limits,
@@ -29,9 +30,6 @@ from smddp.tools.bench.timing import slowest_calls, time_loop
 
 __all__ = ["check_options", "run_rank"]
 
-_ROTATION_BYTES = 128 << 20
-_MOST_BUFFERS = 64
-
 
 def check_options(options: Options) -> None:
     """Refuse what no rank could do, before any rank starts.
@@ -39,8 +37,9 @@ def check_options(options: Options) -> None:
     Raises:
         SMDDPArgumentError: the message says what is possible.
     """
-    if options.dtype not in DTYPES or options.dtype == "bfloat16":
-        msg = f"-d {options.dtype}: choose from float, double, half, {', '.join(set_of_plain_dtypes())}"
+    plain = [name for name in DTYPES if name != "bfloat16"]  # NumPy has these itself
+    if options.dtype not in plain:
+        msg = f"-d {options.dtype}: choose from float, double, half, {', '.join(plain)}"
         raise SMDDPArgumentError(msg)
     if options.op not in OPS or not _core.is_defined(OPS[options.op], DTYPES[options.dtype]):
         msg = f"-o {options.op}: not an operation on {options.dtype}; choose from {', '.join(OPS)}"
@@ -52,11 +51,6 @@ def check_options(options: Options) -> None:
         if path is not None and not path.absolute().parent.is_dir():
             msg = f"{path}: there is no folder {path.absolute().parent}"
             raise SMDDPArgumentError(msg)
-
-
-def set_of_plain_dtypes() -> list[str]:
-    """Element types that NumPy has itself."""
-    return [name for name in DTYPES if name != "bfloat16"]
 
 
 def run_rank(options: Options) -> int:
@@ -145,8 +139,8 @@ def _measure(communicator: Communicator, limits: Limits, options: Options, colle
 
 
 def _trials(communicator: Communicator, options: Options, collective: str, size: int) -> list[Trial]:
-    count = max(1, min(_MOST_BUFFERS, _ROTATION_BYTES // max(size, 1)))
-    return [make_trial(communicator, collective, options.dtype, options.op, size) for _ in range(count)]
+    library = Smddp(communicator)
+    return [make_trial(library, collective, options.dtype, options.op, size) for _ in range(buffers_for(size))]
 
 
 def _count_wrong(communicator: Communicator, trial: Trial) -> int:

@@ -16,7 +16,7 @@ from smddp.errors import SMDDPArgumentError
 from smddp.launch.machine import free_port
 from smddp.tools.bench.compare import ROUNDS, Comparison, check_peers, compare
 from smddp.tools.bench.options import Options
-from smddp.tools.bench.processes import end_processes, rank_environment
+from smddp.tools.bench.processes import ending, rank_environment
 from smddp.tools.bench.report import peer_header, peer_line, peer_rows, write_csv, write_json
 
 __all__ = ["run_comparison", "start_ranks"]
@@ -37,20 +37,13 @@ def start_ranks(words: Sequence[str], ranks: int) -> int:
     # The script rather than -m, which would put the user's folder first on the path.
     script = Path(sys.executable).with_name("smddp")
     command = [str(script)] if script.is_file() else [sys.executable, "-m", "smddp.tools"]
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
+    # Ranks that lost one get the time to say so themselves.
+    with ending(_GRACE_S) as processes:
         for rank in range(ranks):
             env = {**os.environ, **rank_environment(rank, ranks, port)}
             processes.append(subprocess.Popen([*command, "bench", *words], env=env))
         while None in (codes := [process.poll() for process in processes]) and not any(codes):
             time.sleep(_POLL_S)
-    except BaseException:  # SystemExit and KeyboardInterrupt above all
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        # Ranks that lost one say so themselves first.
-        end_processes(processes, _GRACE_S)
     return next((process.returncode for process in processes if process.returncode), 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smddp.runtime import Communicator
+from smddp.tools.bench.peer import time_back_to_back, time_calls
 
 __all__ = ["Loop", "slowest_calls", "time_loop"]
 
@@ -36,27 +36,20 @@ def slowest_calls(
         count: how many calls.
         before: what to do before the barrier of call number i.
     """
-    times = np.zeros(count)
-    for i in range(count):
-        if before is not None:
-            before(i)
-        call = calls[i % len(calls)]
-        communicator.barrier()
-        begin = time.perf_counter()
-        call()
-        times[i] = time.perf_counter() - begin
+    local = time_calls(communicator.barrier, calls, count, before or _nothing, _nothing)
+    times = np.array(local)
     communicator.all_reduce(times, "max")
     return times
 
 
+def _nothing(_: int) -> None:
+    pass
+
+
 def time_loop(communicator: Communicator, calls: Sequence[Callable[[], object]], count: int) -> Loop:
     """Time `count` calls back to back; every rank calls this."""
-    communicator.barrier()
-    processor, begin = time.process_time(), time.perf_counter()
-    for i in range(count):
-        calls[i % len(calls)]()
-    seconds = np.array([(time.perf_counter() - begin) / count])
-    used = np.array([(time.process_time() - processor) / count])
+    local = time_back_to_back(communicator.barrier, calls, count)
+    seconds, used = np.array(local[:1]), np.array(local[1:])
     communicator.all_reduce(seconds, "max")
     communicator.all_reduce(used)
     return Loop(float(seconds[0]), float(used[0]))
