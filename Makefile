@@ -19,12 +19,14 @@ export PIP_ROOT_USER_ACTION := ignore
 
 ENV_STAMP := .venv/.env-ready
 BUILD_STAMP := .venv/.build-ready
-NATIVE := $(shell find native -type f -not -path 'native/tests/*')
+NATIVE := $(shell find native -type f -not -path 'native/tests/*' -not -path 'native/bench/*')
 CPP_FILES = $(shell find native \( -name '*.cc' -o -name '*.h' \))
 SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
+HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build demo test test-cpp test-python lint lint-python lint-cpp format bench bench-check clean distclean
+.PHONY: help env build demo test test-cpp test-python parity lint lint-python lint-cpp format bench bench-cpp \
+  bench-check clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +61,11 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 	  echo "C++ tests left out: doctest/doctest.h is not installed (apt-get install doctest-dev)"; \
 	fi
 
-test-python: build ## Run the Python tests (those marked perf or system have to be asked for: pytest -m system)
+test-python: build ## Run the Python tests (those marked perf, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
+
+parity: build ## Run PyTorch's own distributed tests on smddp and gloo, and write docs/torch-parity.md
+	PYTHONPATH=tests $(BIN)/python -m upstream.page
 
 lint: lint-python lint-cpp ## Run every static check
 
@@ -82,9 +87,17 @@ format: $(ENV_STAMP) ## Rewrite the sources the way `make lint` wants them
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
 
-bench: build ## Time all_reduce beside the machine's limits, and beside gloo through torch.distributed
+bench: build bench-cpp ## Time kernels, calls and all_reduce beside the machine's limits, and beside gloo through torch.distributed
 	$(BIN)/smddp bench --ranks 2
 	$(BIN)/smddp bench --ranks 2 -b 16 -f 4 --compare gloo --compare torch
+
+bench-cpp: $(ENV_STAMP) ## Time kernels, queue, plans and calls in C++ (needs google-benchmark)
+	@if $(HAS_BENCHMARK); then \
+	  cmake --preset bench >/dev/null && cmake --build --preset bench --target native_bench && \
+	  build/bench/native/bench/native_bench; \
+	else \
+	  echo "C++ benchmarks left out: benchmark/benchmark.h is not installed (apt-get install libbenchmark-dev)"; \
+	fi
 
 bench-check: build ## Check that no ratio to gloo or to the machine's limits got much worse
 	$(BIN)/python -m pytest -m perf -s tests/perf

@@ -18,11 +18,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from smddp.runtime import Communicator, Work, get_communicator, init, is_initialized, shutdown
+    from smddp.collectives import Communicator, Work
+    from smddp.registered import empty_registered
+    from smddp.runtime import get_communicator, init, is_initialized, shutdown
 
-__all__ = ["Communicator", "Work", "__version__", "get_communicator", "init", "is_initialized", "shutdown"]
+__all__ = [
+    "Communicator",
+    "Work",
+    "__version__",
+    "empty_registered",
+    "get_communicator",
+    "init",
+    "is_initialized",
+    "shutdown",
+]
 
 __version__: str
+
+_HOMES = {
+    "Communicator": "smddp.collectives",
+    "Work": "smddp.collectives",
+    "empty_registered": "smddp.registered",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +47,6 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("smddp")
     if name in __all__:
-        return getattr(import_module("smddp.runtime"), name)
+        return getattr(import_module(_HOMES.get(name, "smddp.runtime")), name)
     msg = f"module 'smddp' has no attribute {name!r}"
     raise AttributeError(msg)

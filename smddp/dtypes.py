@@ -24,6 +24,14 @@ DTYPES = {
     "uint32": _core.DType.uint32,
     "uint64": _core.DType.uint64,
     "bool": _core.DType.bool,
+    # These are moved, and never computed with. float8 is ml_dtypes' too.
+    "complex64": _core.DType.complex64,
+    "complex128": _core.DType.complex128,
+    "float8_e4m3fn": _core.DType.float8_e4m3fn,
+    "float8_e5m2": _core.DType.float8_e5m2,
+    "float8_e4m3fnuz": _core.DType.float8_e4m3fnuz,
+    "float8_e5m2fnuz": _core.DType.float8_e5m2fnuz,
+    "float8_e8m0fnu": _core.DType.float8_e8m0fnu,
 }
 
 OPS = {

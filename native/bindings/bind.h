@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 
 #include "smddp/status.h"
+#include "smddp/types.h"
 #include "smddp/work.h"
 
 namespace smddp {
@@ -31,9 +32,10 @@ bool wait(const Work& work, std::optional<std::chrono::milliseconds> timeout);
 
 void bind_types(pybind11::module_& module);
 void bind_probe(pybind11::module_& module);
+void bind_registered(pybind11::module_& module);
 void bind_store(pybind11::module_& module);
 void bind_communicator(pybind11::module_& module);
-/// all_reduce_now(array, op) of the communicator, which has to outlive it.
-pybind11::object make_all_reduce_now(Communicator& communicator);
+/// collective_now(target, source, op, root) of the communicator, which has to outlive it.
+pybind11::object make_collective_now(Communicator& communicator, Collective collective);
 
 }  // namespace smddp

@@ -91,7 +91,8 @@ void bind_communicator(py::module_& module) {
       .def_property_readonly("transport", &Communicator::transport)
       .def_property_readonly("hosts", &Communicator::hosts)
       .def("connect", &connect)
-      .def("make_all_reduce_now", &make_all_reduce_now, py::keep_alive<0, 1>())
+      .def("make_collective_now", &make_collective_now, py::arg("collective"),
+           py::keep_alive<0, 1>())
       .def(
           "submit",
           [](Communicator& self, const Request& request, std::uintptr_t in, std::uintptr_t out,

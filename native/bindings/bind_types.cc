@@ -28,7 +28,7 @@ void bind_enum(py::module_& module, const char* name, int count) {
 void bind_types(py::module_& module) {
   bind_enum<DType>(module, "DType", kDTypeCount);
   bind_enum<ReduceOp>(module, "ReduceOp", kReduceOpCount);
-  bind_enum<Collective>(module, "Collective", 7);
+  bind_enum<Collective>(module, "Collective", kCollectiveCount);
   module.def("size_of", &size_of, py::arg("dtype"));
   module.def("is_defined", &is_defined, py::arg("op"), py::arg("dtype"));
 

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
       "The native engine of smddp. Use the smddp package; this module is conversion only.";
   smddp::bind_types(module);
   smddp::bind_probe(module);
+  smddp::bind_registered(module);
   smddp::bind_store(module);
   smddp::bind_communicator(module);
 }

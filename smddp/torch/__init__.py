@@ -18,8 +18,9 @@ import os
 
 from smddp.launch.rank_env import fill_rank_environment
 from smddp.torch.backend import register, transport_name
+from smddp.torch.registered import empty_registered
 
-__all__ = ["transport_name"]
+__all__ = ["empty_registered", "transport_name"]
 
 fill_rank_environment(os.environ)
 register()

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 import torch
 import torch.distributed as dist
 
+from smddp.errors import SMDDPError
+from smddp.torch.registered import empty_registered
+from smddp.torch.world import is_initialized
+
 __all__ = ["Bucket", "BucketPlan", "ParameterSpec", "Slot", "plan_buckets"]
 
 FIRST_BUCKET_BYTES = 1024 * 1024
@@ -104,7 +108,7 @@ class Bucket:
 
     def __init__(self, plan: BucketPlan) -> None:
         self.plan = plan
-        self._memory = torch.zeros(plan.length + len(plan.slots) + 1, dtype=plan.dtype, device=plan.device)
+        self._memory = _zeros(plan.length + len(plan.slots) + 1, plan)
         self._flags = self._memory[plan.length :]
         self.views = [_view(self._memory, slot) for slot in plan.slots]
         self._work: dist.Work | None = None
@@ -141,6 +145,15 @@ class Bucket:
         """After `wait()`: per slot, whether any rank used it; and whether any rank abandoned the pass."""
         *used, abandoned = (flag != 0 for flag in self._flags.tolist())
         return used, abandoned
+
+
+def _zeros(length: int, plan: BucketPlan) -> torch.Tensor:
+    if plan.device.type == "cpu" and is_initialized():
+        try:
+            return empty_registered(length, dtype=plan.dtype).zero_()
+        except SMDDPError:
+            pass  # no room: ordinary memory works too, through copies
+    return torch.zeros(length, dtype=plan.dtype, device=plan.device)
 
 
 def _view(memory: torch.Tensor, slot: Slot) -> torch.Tensor:

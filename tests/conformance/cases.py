@@ -8,18 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from smddp import _core
+from smddp.registered import empty_registered
 
-from support.oracle import DTYPES, OPS, Array, Placement, is_defined, random_values, reduced, storage
+from support.oracle import DTYPES, MOVED_ONLY, OPS, Array, Placement, is_defined, random_values, reduced, storage
 
-__all__ = ["CHUNK_BYTES", "COLLECTIVES", "Buffers", "Case", "Play", "Values", "buffers_of", "cases_of", "submit"]
+__all__ = [
+    "BLOCKWISE",
+    "CHUNK_BYTES",
+    "COLLECTIVES",
+    "Buffers",
+    "Case",
+    "Play",
+    "Values",
+    "buffers_of",
+    "cases_of",
+    "submit",
+]
 
 #: Shared-memory staging in these worlds: small, so that small arrays already take many rounds.
 CHUNK_BYTES = 4096
 #: Nothing, one, odd, one chunk, several chunks, and enough for the engine to divide the work (over 32 KiB).
 COUNTS = (0, 1, 37, 1024, 4097, 10007)
 REDUCING = ("all_reduce", "reduce_scatter", "reduce")
-COLLECTIVES = ("barrier", "broadcast", "all_gather", "all_to_all", *REDUCING)
-ROOTED = ("broadcast", "reduce")
+COLLECTIVES = ("barrier", "broadcast", "all_gather", "all_to_all", "gather", "scatter", *REDUCING)
+ROOTED = ("broadcast", "reduce", "gather", "scatter")
+#: Those with a block for each rank.
+BLOCKWISE = ("all_gather", "reduce_scatter", "all_to_all", "gather", "scatter")
 
 #: Elements around every array that nothing may touch. Odd, so that arrays start at every possible alignment.
 GUARD = 7
@@ -74,14 +88,16 @@ class Values:
             return sum(exchanged(case, self.world)[rank])
         if case.collective == "reduce_scatter":
             return sum(blocks(case, self.world))
-        if case.collective == "all_gather":
+        if case.collective in ("all_gather", "gather"):
             return blocks(case, self.world)[rank]
+        if case.collective == "scatter":
+            return sum(blocks(case, self.world)) if rank == case.root else 0
         return case.count
 
     def _pool(self, dtype: str, rank: int, count: int) -> Array:
         pool = self._pools.get((dtype, rank))
         if pool is None or len(pool) < count:
-            generator = np.random.default_rng((self._seed, rank, DTYPES.index(dtype)))
+            generator = np.random.default_rng((self._seed, rank, (*DTYPES, *MOVED_ONLY).index(dtype)))
             pool = self._pools[dtype, rank] = random_values(dtype, max(count, COUNTS[-1]), generator)
         return pool
 
@@ -103,6 +119,11 @@ class Values:
                 return cut(reduced(case.dtype, case.op, brought, placement), blocks(case, self.world))
             case "all_gather":
                 return [np.concatenate(brought)] * self.world
+            case "gather":
+                whole = np.concatenate(brought)
+                return [whole if rank == case.root else nothing for rank in range(self.world)]
+            case "scatter":
+                return cut(brought[case.root], blocks(case, self.world))
             case "broadcast":
                 return [brought[case.root]] * self.world
             case "all_to_all":
@@ -139,14 +160,16 @@ class Buffers:
     masks: list[Array]
 
 
-def buffers_of(case: Case, values: Values, rank: int) -> Buffers:
+def buffers_of(case: Case, values: Values, rank: int, *, registered: bool = False) -> Buffers:
     """Guarded memory of one rank: its contribution, and room for its result (the same memory when in place)."""
     brought = values.of(case, rank)
-    if case.in_place:
-        return _shared_block(case, values.world, rank, brought)
+    # Who is not the root of a gather or scatter has one of the two arrays alone.
+    apart = case.collective in ("gather", "scatter") and rank != case.root
+    if case.in_place and not apart:
+        return _shared_block(case, values.world, rank, brought, registered)
     target_count = result_count(case, values.world, rank)
-    source_block, source = _guarded(brought)
-    target_block, target = _guarded(np.empty(target_count, storage(case.dtype)))
+    source_block, source = _guarded(brought, registered)
+    target_block, target = _guarded(np.empty(target_count, storage(case.dtype)), registered)
     return _watched(source, target, [source_block, target_block])
 
 
@@ -155,7 +178,9 @@ def result_count(case: Case, world: int, rank: int) -> int:
     match case.collective:
         case "all_gather":
             return sum(blocks(case, world))
-        case "reduce_scatter":
+        case "gather":
+            return sum(blocks(case, world)) if rank == case.root else 0
+        case "reduce_scatter" | "scatter":
             return blocks(case, world)[rank]
         case "all_to_all":
             return sum(sent[rank] for sent in exchanged(case, world))
@@ -164,24 +189,27 @@ def result_count(case: Case, world: int, rank: int) -> int:
     return case.count
 
 
-def _shared_block(case: Case, world: int, rank: int, brought: Array) -> Buffers:
+def _shared_block(case: Case, world: int, rank: int, brought: Array, registered: bool) -> Buffers:
     if case.collective in ("all_reduce", "broadcast", "reduce"):
-        block, both = _guarded(brought)
+        block, both = _guarded(brought, registered)
         writes = case.collective != "reduce" or rank == case.root
         return _watched(both, both if writes else both[:0], [block])
     sizes = blocks(case, world)
     start = sum(sizes[:rank])
     own = slice(start, start + sizes[rank])
-    if case.collective == "reduce_scatter":
-        block, source = _guarded(brought)
+    if case.collective in ("reduce_scatter", "scatter"):
+        block, source = _guarded(brought, registered)
         return _watched(source, source[own], [block])
-    block, target = _guarded(np.zeros(sum(sizes), storage(case.dtype)))
+    block, target = _guarded(np.zeros(sum(sizes), storage(case.dtype)), registered)
     target[own] = brought
     return _watched(target[own], target, [block])
 
 
-def _guarded(content: Array) -> tuple[Array, Array]:
-    block = np.full((len(content) + 2 * GUARD) * content.itemsize, GUARD_BYTE, np.uint8).view(content.dtype)
+def _guarded(content: Array, registered: bool) -> tuple[Array, Array]:
+    allocate = empty_registered if registered else np.empty
+    memory = allocate((len(content) + 2 * GUARD) * content.itemsize, np.uint8)
+    memory.fill(GUARD_BYTE)
+    block = memory.view(content.dtype)
     inner = block[GUARD : GUARD + len(content)]
     inner[:] = content
     return block, inner
@@ -245,8 +273,10 @@ def cases_of(collective: str, world: int) -> list[Case]:
 
 
 def _types(collective: str, world: int) -> Iterator[Case]:
-    ops = OPS if collective in REDUCING else ("sum",)
-    kinds = [(dtype, op) for dtype in DTYPES for op in ops if is_defined(op, dtype)]
+    if collective in REDUCING:
+        kinds = [(dtype, op) for dtype in DTYPES for op in OPS if is_defined(op, dtype)]
+    else:
+        kinds = [(dtype, "sum") for dtype in (*DTYPES, *MOVED_ONLY)]
     for number, (dtype, op) in enumerate(kinds):
         yield Case(
             collective=collective,
@@ -263,7 +293,7 @@ def _sizes(collective: str, world: int) -> Iterator[Case]:
     roots = range(world) if collective in ROOTED else (0,)
     manners = [(synchronous, in_place) for synchronous in (True, False) for in_place in (False, True)]
     layouts: list[tuple[int, tuple[int, ...]]] = [(count, ()) for count in COUNTS]
-    if collective in ("all_gather", "reduce_scatter", "all_to_all"):
+    if collective in BLOCKWISE:
         layouts = [(count, ()) for count in COUNTS[:-2]] + [(0, counts) for counts in _uneven(world)]
     number = 0
     for root in roots:

@@ -70,6 +70,19 @@ class Checker:
         own = slice(self.rank * count, (self.rank + 1) * count)
         equal(exchanged, np.concatenate([sent[own] for sent in self.all(dtype, count * self.size)]))
 
+        root = (count + 2) % self.size
+        at_root = self.rank == root
+        gathered = np.empty(count * self.size, dtype)
+        work = self.communicator.gather(gathered if at_root else None, source[:count], root, async_op=async_op)
+        self._finish(work, async_op)
+        if at_root:
+            equal(gathered, np.concatenate([sent[:count] for sent in self.all(dtype, count * self.size)]))
+
+        scattered = np.empty(count, dtype)
+        work = self.communicator.scatter(scattered, source if at_root else None, root, async_op=async_op)
+        self._finish(work, async_op)
+        equal(scattered, self.brought(dtype, count * self.size, root)[own])
+
         self._finish(self.communicator.barrier(async_op=async_op), async_op)
 
     @staticmethod
@@ -83,6 +96,32 @@ class Checker:
 def equal(got: Array, expected: Array) -> None:
     assert got.dtype == expected.dtype
     assert got.tobytes() == expected.tobytes(), f"{got} is not {expected}"
+
+
+def registered_memory(seed: str) -> None:
+    """Made before the ranks meet, after, and used after they have parted: always the oracle's bits."""
+    generator = np.random.default_rng((int(seed), 1))
+    counts = [int(count) for count in generator.integers(20_000, 300_000, size=12)]
+    early = smddp.empty_registered(counts[0], "float32")
+    for life in range(2):
+        communicator = smddp.init(timeout=20)
+        placement = place(["0"] * communicator.size)
+        checker = Checker(communicator, placement, int(seed))
+        kept = [early]
+        for number, count in enumerate(counts):
+            array = early if number == 0 else smddp.empty_registered(count, "float32")
+            kept.append(array)
+            array[:] = checker.brought("float32", count, communicator.rank)
+            # Every third time one rank has ordinary memory.
+            plain = number % 3 == 2 and communicator.rank == life
+            used = array.copy() if plain else array
+            work = communicator.all_reduce(used, "average", async_op=number % 2 == 1)
+            if work is not None:
+                work.wait()
+            equal(used, reduced("float32", "average", checker.all("float32", count), placement))
+        smddp.shutdown()
+        early[:] = kept[1][: counts[0]]
+    print("passed")
 
 
 def all_collectives(seed: str, hosts: str, transport: str) -> None:

@@ -23,3 +23,10 @@ def test_tcp_inside_a_host(seed: int) -> None:
     with World(3, "conformance.rank_cases:all_collectives", *arguments, env=env) as world:
         for rank in world.join():
             assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_registered_memory(ranks: int, seed: int) -> None:
+    with World(ranks, "conformance.rank_cases:registered_memory", str(seed)) as world:
+        for rank in world.join():
+            assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()

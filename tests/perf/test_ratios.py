@@ -31,8 +31,9 @@ RUNS = 3
 SMALL, LARGE = "1M", "16M"
 #: Through torch.distributed, of gloo's time.
 MOST_OF_GLOO = {SMALL: 0.15, LARGE: 0.25}
-#: On plain memory, of what the machine allows.
-LEAST_OF_LIMIT = 0.35
+#: Of what the machine allows, all_reduce. The words are what `smddp bench` is told about memory.
+MEMORIES: dict[str, tuple[str, ...]] = {"plain": (), "registered": ("-R", "1")}
+LEAST_OF_LIMIT = {"plain": 0.35, "registered": 0.5}
 
 
 def bench(folder: Path, *words: str) -> list[dict[str, Any]]:
@@ -54,12 +55,13 @@ def to_gloo(folder: Path, largest: str) -> dict[str, float]:
     return {f"torch / gloo, {size} B": times["smddp, torch", size] / times["gloo", size] for size in sorted(sizes)}
 
 
-def to_limit(folder: Path) -> dict[str, float]:
+def to_limit(folder: Path, memory: str) -> dict[str, float]:
     """Time over the machine's limit, for each collective and size, 2 ranks."""
-    words = ("all", "--ranks", "2", "-b", "2M", "-e", LARGE, "-f", "8")
+    # So many warm-up calls that all buffers have had one: a rank's first look at a peer's page costs a page fault.
+    words = ("all", "--ranks", "2", "-b", "2M", "-e", LARGE, "-f", "8", "-w", "20", *MEMORIES[memory])
     runs = [bench(folder, *words) for _ in range(RUNS)]
     return {
-        f"{rows[0]['collective']} / limit, {rows[0]['size']} B": statistics.median(
+        f"{rows[0]['collective']}, {memory} / limit, {rows[0]['size']} B": statistics.median(
             1 / row["efficiency"] for row in rows
         )
         for rows in zip(*runs, strict=True)
@@ -73,11 +75,12 @@ def test_through_torch_we_take_a_fraction_of_gloos_time(tmp_path: Path) -> None:
             assert ratio <= most, name
 
 
-def test_large_messages_come_near_the_limit(tmp_path: Path) -> None:
-    for name, ratio in to_limit(tmp_path).items():
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_large_messages_come_near_the_limit(tmp_path: Path, memory: str) -> None:
+    for name, ratio in to_limit(tmp_path, memory).items():
         if name.startswith("all_reduce"):
             print(f"{name}: {ratio:.2f}")
-            assert 1 / ratio >= LEAST_OF_LIMIT, name
+            assert 1 / ratio >= LEAST_OF_LIMIT[memory], name
 
 
 def test_nothing_got_much_worse(tmp_path: Path) -> None:
@@ -92,7 +95,10 @@ def test_nothing_got_much_worse(tmp_path: Path) -> None:
 
 def measure(folder: Path) -> dict[str, float]:
     """All ratios that are stored."""
-    return to_gloo(folder, SMALL) | to_gloo(folder, LARGE) | to_limit(folder)
+    ratios = to_gloo(folder, SMALL) | to_gloo(folder, LARGE)
+    for memory in MEMORIES:
+        ratios |= to_limit(folder, memory)
+    return ratios
 
 
 if __name__ == "__main__":

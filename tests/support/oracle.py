@@ -1,6 +1,7 @@
 """What the collectives must give, computed in plain NumPy and bit for bit.
 
-Arrays are one-dimensional. dtypes go by the engine's names. NumPy has no bfloat16; its bits are held in uint16.
+Arrays are one-dimensional. dtypes go by the engine's names. NumPy has no bfloat16 and no float8; their bits are held
+in uint16 and uint8.
 A placement is the ranks of each host: ranks ascending, hosts ordered by their lowest rank.
 """
 
@@ -13,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "COMPLEX",
     "DTYPES",
+    "FLOAT8",
     "FLOATS",
     "INTEGERS",
+    "MOVED_ONLY",
     "OPS",
     "Array",
     "Placement",
@@ -32,6 +36,10 @@ Placement = tuple[tuple[int, ...], ...]
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
+#: Moved and never computed with.
+COMPLEX = ("complex64", "complex128")
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
+MOVED_ONLY = (*COMPLEX, *FLOAT8)
 OPS = ("sum", "product", "min", "max", "average", "and", "or", "xor")
 
 Combine = Callable[[Array, Array], Array]
@@ -58,6 +66,8 @@ _BOOLS: dict[str, Combine] = {
 
 def is_defined(op: str, dtype: str) -> bool:
     """Whether the operation means something on this dtype."""
+    if dtype in MOVED_ONLY:
+        return False
     if dtype == "bool":
         return op in _BOOLS
     return dtype in INTEGERS or op not in ("and", "or", "xor")
@@ -65,6 +75,8 @@ def is_defined(op: str, dtype: str) -> bool:
 
 def storage(dtype: str) -> np.dtype[Any]:
     """The NumPy dtype that holds elements of the engine's `dtype`."""
+    if dtype in FLOAT8:
+        return np.dtype("uint8")
     return np.dtype("uint16" if dtype == "bfloat16" else dtype)
 
 
@@ -84,6 +96,10 @@ def random_values(dtype: str, count: int, generator: np.random.Generator) -> Arr
     """
     if dtype == "bool":
         return generator.integers(0, 2, count).astype(bool)
+    if dtype in FLOAT8:
+        return generator.integers(0, 256, count, dtype="uint8")
+    if dtype in COMPLEX:
+        return (generator.uniform(-2, 2, (count, 2)) @ [1, 1j]).astype(dtype)
     if dtype in INTEGERS:
         limits = np.iinfo(dtype)
         return generator.integers(limits.min, limits.max, count, dtype=dtype, endpoint=True)

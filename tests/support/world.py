@@ -15,7 +15,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -24,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from smddp.launch.machine import free_port
+
 from support.processes import FreshInterpreters, RankTask, Running, Starter, session_members
 
-__all__ = ["Ended", "World", "free_port", "place_ranks"]
+__all__ = ["Ended", "World", "place_ranks"]
 
 #: How long processes that belong to an ended rank may take to notice: DataLoader workers look every 5 s.
 LEFTOVER_SECONDS = 10.0
@@ -265,14 +266,3 @@ def place_ranks(size: int, hosts: Sequence[int] = ()) -> list[dict[str, str]]:
             }
             environments.append(place | ({"SMDDP_HOST_ID": f"host-{host}"} if hosts else {}))
     return environments
-
-
-def free_port() -> int:
-    """A port P such that nobody listened on P or P + 1 a moment ago: torch's store and ours."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port

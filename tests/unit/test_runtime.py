@@ -49,33 +49,66 @@ def test_lists_are_no_arrays(world: Any) -> None:
         lambda: world.all_gather(array, [1.0]),
         lambda: world.reduce_scatter(array, [1.0]),
         lambda: world.all_to_all(array, [1, 2]),
+        lambda: world.gather(array, [1.0]),
+        lambda: world.scatter(array, [1.0]),
     ):
         assert refusal(call) == "array: expected a numpy.ndarray, got list"
     for call in (
         lambda: world.all_gather([0.0] * 4, array),
         lambda: world.reduce_scatter([0.0] * 4, array),
         lambda: world.all_to_all([0.0] * 4, array),
+        lambda: world.gather([0.0] * 4, array),
+        lambda: world.scatter([0.0] * 4, array),
     ):
         assert refusal(call) == "output: expected a numpy.ndarray, got list"
 
 
-@pytest.mark.parametrize("name", [name for name in DTYPES if name != "bfloat16"])
+@pytest.mark.parametrize("name", [name for name in DTYPES if name in np.sctypeDict and "complex" not in name])
 def test_plain_arrays_take_the_short_way(world: Any, name: str) -> None:
     array = np.array([1, 0, 1]).astype(name)
     ops = [op for op in OPS if _core.is_defined(OPS[op], DTYPES[name])]
-    assert all(world._all_reduce_now(array, op) for op in ops)
-    assert not any(world._all_reduce_now(array, op) for op in OPS if op not in ops)
-    assert world._all_reduce_now(array, "".join(["m", "ax"]))  # no literal
+    assert all(world._all_reduce_now(array, array, op, None) for op in ops)
+    assert not any(world._all_reduce_now(array, array, op, None) for op in OPS if op not in ops)
+    assert world._all_reduce_now(array, array, "".join(["m", "ax"]), None)  # no literal
     np.testing.assert_array_equal(array, np.array([1, 0, 1]).astype(name))
+
+
+@pytest.mark.parametrize("collective", ["reduce", "broadcast", "all_gather", "reduce_scatter", "all_to_all"])
+def test_every_collective_has_a_short_way(world: Any, collective: str) -> None:
+    now = getattr(world, f"_{collective}_now")
+    source = np.array([1.0, 2.0, 3.0])
+    in_place = collective in ("reduce", "broadcast")
+    target = source if in_place else np.zeros(3)
+    assert now(target, source, "sum", 0)
+    np.testing.assert_array_equal(target, [1.0, 2.0, 3.0])
+    assert not now(np.zeros(4), source, "sum", 0)
+    assert not now(np.zeros(3, np.float32), source, "sum", 0)
+    assert now(target, source, "median", 0) is (collective in ("broadcast", "all_gather", "all_to_all"))
+    for root in (-1, 1, 2**70, None, "0", np.int64(0)):
+        assert now(target, source, "sum", root) is not in_place
+    with pytest.raises(TypeError):
+        now(target, source)
+
+
+@pytest.mark.parametrize("name", ["complex64", "complex128"])
+def test_complex_numbers_move(world: Any, name: str) -> None:
+    array = np.array([1 - 2j, 3j]).astype(name)
+    output = np.zeros(2, name)
+    assert world._all_gather_now(output, array, None, None)
+    np.testing.assert_array_equal(output, array)
+    world.scatter(output, array * 2)
+    np.testing.assert_array_equal(output, array * 2)
+    assert refusal(lambda: world.all_reduce(array)) == f"all_reduce: op sum is not defined on {name}"
 
 
 def test_everything_else_takes_the_general_way(world: Any) -> None:
     frozen = np.ones(3)
     frozen.flags.writeable = False
     for array in (None, [1.0], frozen, np.ones((4, 4))[:, :2], np.ones(3, ">f4"), np.ones(3, np.longdouble)):
-        assert world._all_reduce_now(array, "sum") is False
+        assert world._all_reduce_now(array, array, "sum", None) is False
+    assert world._all_gather_now(np.ones(3), frozen, None, None) is True  # only read
     for op in ("median", None, ["sum"]):
-        assert world._all_reduce_now(np.ones(3), op) is False
+        assert world._all_reduce_now(np.ones(3), np.ones(3), op, None) is False
 
 
 @pytest.mark.parametrize("op", ["median", ["sum"], None, 3, {}], ids=repr)
@@ -86,8 +119,26 @@ def test_bad_operation(world: Any, op: object) -> None:
 
 @pytest.mark.parametrize("root", ["x", None, 0.0, [0], -1, 1, 2**70], ids=repr)
 def test_bad_root(world: Any, root: object) -> None:
-    for call in (lambda: world.broadcast(np.ones(2), root=root), lambda: world.reduce(np.ones(2), root=root)):
+    for call in (
+        lambda: world.broadcast(np.ones(2), root=root),
+        lambda: world.reduce(np.ones(2), root=root),
+        lambda: world.gather(np.ones(2), np.ones(2), root=root),
+        lambda: world.scatter(np.ones(2), np.ones(2), root=root),
+    ):
         assert refusal(call) == f"root: expected a rank from 0 to 0, got {root!r}"
+
+
+def test_gather_and_scatter_of_the_wrong_size(world: Any) -> None:
+    text = refusal(lambda: world.gather(np.zeros(3), np.ones(4)))
+    assert text == "output must have 4 elements of float64, but has 3 of float64"
+    text = refusal(lambda: world.scatter(np.zeros(4), np.ones(4, np.float32)))
+    assert text == "array must have 4 elements of float64, but has 4 of float32"
+    assert refusal(lambda: world.gather(None, np.ones(4))) == "output: expected a numpy.ndarray, got NoneType"
+    assert refusal(lambda: world.scatter(np.ones(4), None)) == "array: expected a numpy.ndarray, got NoneType"
+    output = np.zeros(4)
+    output.flags.writeable = False
+    assert refusal(lambda: world.gather(output, np.ones(4))).startswith("output is read-only")
+    assert refusal(lambda: world.scatter(output, np.ones(4))).startswith("output is read-only")
 
 
 def test_numbers_of_numpy_are_numbers(world: Any) -> None:

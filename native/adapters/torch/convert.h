@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,7 +15,7 @@
 
 namespace smddp::torch_adapter {
 
-inline DType to_dtype(const at::Tensor& tensor, const std::string& caller) {
+inline DType to_dtype(const at::Tensor& tensor, std::string_view caller) {
   static constexpr std::array<std::pair<at::ScalarType, DType>, kDTypeCount> table{{
       {at::kDouble, DType::kFloat64},
       {at::kFloat, DType::kFloat32},
@@ -29,18 +30,25 @@ inline DType to_dtype(const at::Tensor& tensor, const std::string& caller) {
       {at::kUInt32, DType::kUint32},
       {at::kUInt64, DType::kUint64},
       {at::kBool, DType::kBool},
+      {at::kComplexFloat, DType::kComplex64},
+      {at::kComplexDouble, DType::kComplex128},
+      {at::kFloat8_e4m3fn, DType::kFloat8E4m3fn},
+      {at::kFloat8_e5m2, DType::kFloat8E5m2},
+      {at::kFloat8_e4m3fnuz, DType::kFloat8E4m3fnuz},
+      {at::kFloat8_e5m2fnuz, DType::kFloat8E5m2fnuz},
+      {at::kFloat8_e8m0fnu, DType::kFloat8E8m0fnu},
   }};
   for (const auto& [scalar, dtype] : table) {
     if (scalar == tensor.scalar_type()) return dtype;
   }
-  check(false, caller + ": dtype " + c10::toString(tensor.scalar_type()) +
-                   " is not supported; convert the tensor");
-  return DType::kUint8;
+  refuse(std::string{caller} + ": dtype " + c10::toString(tensor.scalar_type()) +
+         " is not supported; convert the tensor");
 }
 
-inline ReduceOp to_op(const c10d::ReduceOp& op, const std::string& caller) {
+inline ReduceOp to_op(const c10d::ReduceOp& op, std::string_view caller) {
   switch (static_cast<c10d::ReduceOp::RedOpType>(op.op_)) {
     case c10d::ReduceOp::SUM:
+    case c10d::ReduceOp::PREMUL_SUM:  // of contributions that are scaled already
       return ReduceOp::kSum;
     case c10d::ReduceOp::AVG:
       return ReduceOp::kAverage;
@@ -57,38 +65,42 @@ inline ReduceOp to_op(const c10d::ReduceOp& op, const std::string& caller) {
     case c10d::ReduceOp::BXOR:
       return ReduceOp::kXor;
     default:
-      check(false,
-            caller +
-                ": SMDDP does not support: ReduceOp.PREMUL_SUM; multiply the tensor and use SUM");
-      return ReduceOp::kSum;
+      refuse(std::string{caller} + ": unknown ReduceOp; use one of torch.distributed.ReduceOp");
   }
 }
 
-inline void check_tensor(const at::Tensor& tensor, const std::string& caller) {
-  check(tensor.device().is_cpu(),
-        caller + ": the tensor is on " + tensor.device().str() +
-            ", and this build of smddp serves CPU tensors; move it with .cpu()");
-  check(tensor.layout() == at::kStrided, caller + ": the tensor is sparse; use .to_dense()");
+inline void check_device(const at::Tensor& tensor, std::string_view caller) {
+  check(tensor.device().is_cpu(), [&] {
+    return std::string{caller} + ": the tensor is on " + tensor.device().str() +
+           ", and this build of smddp serves CPU tensors; move it with .cpu()";
+  });
 }
 
-/// For collectives that treat all elements alike: any layout without holes has its own meaning on
-/// all ranks.
-inline void check_dense(const at::Tensor& tensor, const std::string& caller) {
-  check_tensor(tensor, caller);
-  check(tensor.is_non_overlapping_and_dense(),
-        caller + ": the tensor is not contiguous; use .contiguous()");
+/// Whether the engine can move the elements of this tensor.
+inline void check_tensor(const at::Tensor& tensor, std::string_view caller) {
+  check_device(tensor, caller);
+  check(tensor.layout() == at::kStrided,
+        [&] { return std::string{caller} + ": the tensor is sparse; use .to_dense()"; });
+  check(!tensor.is_quantized(), [&] {
+    return std::string{caller} +
+           ": SMDDP does not support: quantized tensors; pass .int_repr() or .dequantize()";
+  });
 }
 
-/// For collectives that cut the tensor into parts.
-inline void check_contiguous(const at::Tensor& tensor, const std::string& caller) {
-  check_tensor(tensor, caller);
-  check(tensor.is_contiguous(), caller + ": the tensor is not contiguous; use .contiguous()");
+inline void check_same_dtype(const at::Tensor& a, const at::Tensor& b, std::string_view caller) {
+  check(a.scalar_type() == b.scalar_type(), [&] {
+    return std::string{caller} + ": all tensors must have one dtype, got " +
+           c10::toString(a.scalar_type()) + " and " + c10::toString(b.scalar_type());
+  });
 }
 
-inline void check_same_dtype(const at::Tensor& a, const at::Tensor& b, const std::string& caller) {
-  check(a.scalar_type() == b.scalar_type(), caller + ": input and output have different dtypes, " +
-                                                c10::toString(a.scalar_type()) + " and " +
-                                                c10::toString(b.scalar_type()));
+/// For tensors that take part in one operation: the engine can move them, and as one kind.
+inline void check_list(const std::vector<at::Tensor>& list, const at::Tensor& other,
+                       std::string_view caller) {
+  for (const at::Tensor& tensor : list) {
+    check_tensor(tensor, caller);
+    check_same_dtype(tensor, other, caller);
+  }
 }
 
 inline std::size_t count_of(const at::Tensor& tensor) {
@@ -101,29 +113,12 @@ inline std::vector<std::size_t> counts_of(const std::vector<at::Tensor>& tensors
   return counts;
 }
 
-/// One new tensor with room for all elements of the list.
-inline at::Tensor flat_like(const std::vector<at::Tensor>& tensors) {
-  std::int64_t total = 0;
-  for (const at::Tensor& tensor : tensors) total += tensor.numel();
-  return at::empty({total}, tensors.front().options().requires_grad(false));
-}
-
-inline void copy_into_flat(const std::vector<at::Tensor>& tensors, const at::Tensor& flat) {
-  const at::NoGradGuard no_grad;
-  std::int64_t offset = 0;
-  for (const at::Tensor& tensor : tensors) {
-    flat.narrow(0, offset, tensor.numel()).view(tensor.sizes()).copy_(tensor);
-    offset += tensor.numel();
-  }
-}
-
-inline void copy_from_flat(const at::Tensor& flat, const std::vector<at::Tensor>& tensors) {
-  const at::NoGradGuard no_grad;
-  std::int64_t offset = 0;
-  for (const at::Tensor& tensor : tensors) {
-    tensor.detach().copy_(flat.narrow(0, offset, tensor.numel()).view(tensor.sizes()));
-    offset += tensor.numel();
-  }
+/// The list's one tensor.
+inline const at::Tensor& only(const std::vector<at::Tensor>& tensors, std::string_view caller) {
+  check(tensors.size() == 1, [&] {
+    return std::string{caller} + ": expected one tensor, got " + std::to_string(tensors.size());
+  });
+  return tensors.front();
 }
 
 }  // namespace smddp::torch_adapter

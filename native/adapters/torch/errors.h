@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -51,9 +52,20 @@ inline const std::string& process_prefix(std::optional<Rank> rank = std::nullopt
   return prefix;
 }
 
+[[noreturn]] inline void refuse(const std::string& problem) {
+  throw_if_error(Status{StatusCode::kInvalidArgument, process_prefix() + problem});
+  std::abort();  // not reached
+}
+
 /// `condition` holds for every legal argument; `problem` says what the caller must change.
-inline void check(bool condition, const std::string& problem) {
-  if (!condition) throw_if_error(Status{StatusCode::kInvalidArgument, process_prefix() + problem});
+inline void check(bool condition, const char* problem) {
+  if (!condition) refuse(problem);
+}
+/// The same with a function that makes the text: only when it is needed, because a text costs as
+/// much as a small operation.
+template <typename Problem>
+void check(bool condition, const Problem& problem) {
+  if (!condition) refuse(problem());
 }
 
 }  // namespace smddp::torch_adapter

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,14 @@
 #include "smddp/runtime.h"
 
 #include "backend.h"
+#include "barriers.h"
+#include "blocks.h"
+#include "coalesced.h"
 #include "errors.h"
+#include "messages.h"
+#include "movements.h"
+#include "reductions.h"
+#include "sparse.h"
 #include "store.h"
 
 namespace smddp::torch_adapter {
@@ -28,13 +36,19 @@ T value_or_throw(Result<T> result) {
 
 c10::intrusive_ptr<c10d::Backend> create_backend(const c10::intrusive_ptr<c10d::Store>& store,
                                                  int rank, int size, const std::string& name,
-                                                 const std::vector<smddp::Rank>& labels,
+                                                 std::vector<smddp::Rank> labels,
                                                  const Config& config) {
+  if (labels.empty()) {  // the group of all ranks
+    labels.resize(static_cast<std::size_t>(size));
+    std::iota(labels.begin(), labels.end(), 0);
+  }
   auto runtime = value_or_throw(Runtime::acquire(config));
   CommunicatorOptions options{rank, size, name, std::make_shared<C10dStore>(store), labels};
-  process_prefix(labels.empty() ? rank : labels[static_cast<std::size_t>(rank)]);
+  process_prefix(labels[static_cast<std::size_t>(rank)]);
   auto communicator = value_or_throw(runtime->create_communicator(std::move(options), config));
-  return c10::make_intrusive<SmddpBackend>(std::move(runtime), std::move(communicator), config);
+  communicator->meet();
+  return c10::make_intrusive<SmddpBackend>(std::move(runtime), std::move(communicator), config,
+                                           std::move(labels));
 }
 
 }  // namespace

@@ -41,7 +41,10 @@ class SMDDP_API Communicator {
   int world() const;
   const std::string& name() const;
 
-  /// Meets the other members now instead of at the first operation: an operation that is over when
+  /// Meets the other members in the background as soon as all have made their communicator, instead
+  /// of at the first operation. Members that exchange messages while others submit nothing need it.
+  void meet();
+  /// Meets the other members now: an operation that is over when
   /// all have met.
   Work connect();
   /// Starts an operation. Wrong arguments end it at once, before other ranks are involved.

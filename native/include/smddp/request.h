@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,8 +13,8 @@
 
 namespace smddp {
 
-/// One collective operation. Counts are elements; buffers are contiguous host memory, borrowed
-/// until completion.
+/// One operation: a collective, or one side of a message between two ranks. Counts are elements;
+/// buffers are contiguous host memory, borrowed until completion.
 ///
 ///   all_reduce      in, out: count
 ///   broadcast       out: count (root's `in` may be null: then out is sent); others' in is ignored
@@ -21,16 +22,25 @@ namespace smddp {
 ///   all_gather      in: counts[rank]; out: sum of counts, in rank order
 ///   reduce_scatter  in: sum of counts, in rank order; out: counts[rank]
 ///   all_to_all      in: send_counts one after the other; out: counts one after the other
+///   gather          in: counts[rank]; out: sum of counts on root, in rank order, null elsewhere
+///   scatter         in: sum of counts on root, in rank order, null elsewhere; out: counts[rank]
 ///   barrier         nothing
+///   send            in: count, to rank `peer`
+///   recv            out: count, from rank `peer` or kAnyRank; meets the first send of that rank
+///                   with the same `tag` that no earlier receive has met. dtype and count must be
+///                   equal on both sides
 ///
 /// Empty `counts` (`send_counts`) mean `count` for every rank. in == out is legal for all_reduce,
-/// reduce and broadcast; all_gather and reduce_scatter may use the caller's own part of the larger
-/// buffer.
+/// reduce and broadcast; all_gather, reduce_scatter, gather and scatter may use the caller's own
+/// part of the larger buffer.
 struct Request {
   Collective collective = Collective::kBarrier;
+  MessageSide message = MessageSide::kNone;  ///< not kNone: `collective` is not looked at
   DType dtype = DType::kUint8;
   ReduceOp op = ReduceOp::kSum;
   Rank root = 0;
+  Rank peer = 0;
+  std::uint64_t tag = 0;
   const void* in = nullptr;
   void* out = nullptr;
   std::size_t count = 0;

@@ -6,6 +6,7 @@
 #include "smddp/deadline.h"
 #include "smddp/export.h"
 #include "smddp/status.h"
+#include "smddp/types.h"
 
 namespace smddp {
 
@@ -21,6 +22,8 @@ class SMDDP_API Work {
   bool is_completed() const;
   /// The outcome; kAgain while it is not over.
   Status status() const;
+  /// Of a receive that is over: who sent; kAnyRank for anything else.
+  Rank source() const;
   /// Waits for the outcome, at most until `deadline`. Returns kAgain when the deadline passed or a
   /// signal arrived first; the operation goes on and the call may be repeated.
   Status wait(Deadline deadline) const;

@@ -40,6 +40,7 @@ struct Part {
 ///   kBroadcast      out = root's in
 ///   kAllGather      out[out_parts[j]] = in of local rank j
 ///   kGather         the same, on `root` only
+///   kScatter        local rank j: out = root's in[in_parts[j]]
 ///   kAllToAll       out[out_parts[j]] of rank k = in[in_parts[k]] of rank j
 /// `in` and `out` may be the same memory or parts of it, as the in-place form of the collective has
 /// it.
@@ -47,7 +48,7 @@ struct NativeStep {
   Collective collective = Collective::kBarrier;
   Range in;
   Range out;
-  std::vector<Part> in_parts;   ///< by local rank; kReduceScatter, kAllToAll
+  std::vector<Part> in_parts;   ///< by local rank; kReduceScatter, kScatter, kAllToAll
   std::vector<Part> out_parts;  ///< by local rank; kAllGather, kGather, kAllToAll
   int root = 0;                 ///< local rank
   Reduction reduction;

@@ -7,6 +7,8 @@ class PeerBell {
  public:
   virtual ~PeerBell() = default;
   virtual void ring() noexcept = 0;
+  /// Only the peer with this local rank.
+  virtual void ring_one(int local) noexcept = 0;
 };
 
 }  // namespace smddp

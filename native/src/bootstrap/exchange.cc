@@ -19,7 +19,7 @@ using std::chrono::seconds;
 using Clock = Deadline::Clock;
 
 // Raised when what the ranks publish changes.
-constexpr std::uint32_t kFormat = 2;
+constexpr std::uint32_t kFormat = 3;
 constexpr std::size_t kSecretBytes = 32;
 constexpr std::size_t kMaxRecordBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 16;

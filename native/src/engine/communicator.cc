@@ -17,6 +17,9 @@ Communicator::~Communicator() { impl_->leave(Deadline::after(impl_->config().lea
 Rank Communicator::rank() const { return impl_->options().rank; }
 int Communicator::world() const { return impl_->options().world; }
 const std::string& Communicator::name() const { return impl_->options().name; }
+void Communicator::meet() {
+  if (impl_->options().world > 1) impl_->meet();
+}
 Work Communicator::connect() { return impl_->connect(); }
 Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
 void Communicator::leave(std::chrono::milliseconds grace) { impl_->leave(Deadline::after(grace)); }
@@ -30,6 +33,10 @@ bool Work::is_completed() const { return state_ == nullptr || state_->is_done();
 Status Work::status() const {
   if (state_ == nullptr) return done_;
   return state_->is_done() ? state_->outcome() : Status::again();
+}
+
+Rank Work::source() const {
+  return state_ != nullptr && state_->is_done() ? state_->source : kAnyRank;
 }
 
 Status Work::wait(Deadline deadline) const {

@@ -1,6 +1,6 @@
 #include "engine/communicator_impl.h"
 
-#include <thread>
+#include <algorithm>
 #include <utility>
 
 #include "base/fork_guard.h"
@@ -15,6 +15,9 @@ namespace {
 
 // After a failure, this long is spent on telling the ranks of other hosts.
 constexpr std::chrono::seconds kFaultFlush{1};
+// After a failure, a peer that is writing into this rank's registered memory stops at the end of
+// its turn, which is some 50 us unless the scheduler takes its processor away.
+constexpr std::chrono::milliseconds kWritersGrace{250};
 
 Work finish_at_once(Request& request, Status outcome) {
   if (request.on_complete) request.on_complete(outcome);
@@ -57,16 +60,18 @@ Status CommunicatorImpl::refusal() const {
   return Status{};
 }
 
-Work CommunicatorImpl::submit(Request request) {
+Work CommunicatorImpl::submit(Request&& request) {
   if (Status refused = refusal(); !refused.ok()) return finish_at_once(request, std::move(refused));
   if (Status wrong = check_request(request, options_.rank, options_.world); !wrong.ok()) {
     return finish_at_once(request, Status{wrong.code(), prefix() + wrong.message()});
   }
   complete_request(request, options_.rank, options_.world);
   if (request.timeout.count() <= 0) request.timeout = config_.timeout;
-  submitted_.fetch_add(1);
-  if (phase_.load(std::memory_order_acquire) == Phase::kNew)
-    ensure_connecting(Deadline::after(request.timeout));
+  if (phase_.load(std::memory_order_acquire) != Phase::kReady) {
+    meeting_.need(Deadline::after(request.timeout));
+    meet();
+  }
+  if (is_message(request)) return submit_message(std::move(request));
   if (request.synchronous) {
     if (auto work = try_inline(request)) return *std::move(work);
   }
@@ -99,38 +104,12 @@ std::optional<Work> CommunicatorImpl::try_inline(Request& request) {
     drop_baton();
     return std::nullopt;
   }
-  pending_.fetch_add(1, std::memory_order_seq_cst);
   start(request);
   drive_inline(request);
   if (running_) return hand_over(request);
   Status outcome = std::move(inline_outcome_);
   drop_baton();
   return finish_at_once(request, std::move(outcome));
-}
-
-void CommunicatorImpl::ensure_connecting(Deadline deadline) {
-  Phase expected = Phase::kNew;
-  if (!phase_.compare_exchange_strong(expected, Phase::kConnecting)) return;
-  // A thread of its own, because meeting blocks: on the engine thread two groups that their members
-  // use first in different orders would wait for each other.
-  std::thread{[self = shared_from_this(), runtime = runtime_.shared_from_this(), deadline] {
-    self->run_connector(deadline);
-  }}.detach();
-}
-
-void CommunicatorImpl::run_connector(Deadline deadline) {
-  Result<std::unique_ptr<Group>> group = connect_group(runtime_, options_, config_, deadline);
-  while (!baton_.try_take()) {
-    if (closed_.load()) return;  // too late: this rank has left
-    ::sched_yield();
-  }
-  if (!group.ok()) {
-    fail(group.status());
-  } else {
-    adopt(std::move(group).value());
-    phase_.store(Phase::kReady, std::memory_order_seq_cst);
-  }
-  drop_baton();
 }
 
 Work CommunicatorImpl::connect() {
@@ -164,7 +143,8 @@ void CommunicatorImpl::look_around() {
 
 Deadline CommunicatorImpl::next_look() {
   if (!is_busy() || !baton_.try_take()) return Deadline::never();
-  const Deadline at = running_ ? watch_->next_look() : Deadline::never();
+  Deadline at = running_ ? watch_->next_look() : Deadline::never();
+  if (message_watch_ && has_messages()) at = std::min(at, message_watch_->next_look());
   baton_.drop();
   return at;
 }
@@ -194,27 +174,35 @@ void CommunicatorImpl::adopt(std::unique_ptr<Group> group) {
     if (Status status = group_->transport->watch(runtime_.progress().poller()); !status.ok())
       fail(status);
   }
+  if (options_.world == 1) return;
+  mailbox_ = std::make_unique<Mailbox>(*group_);
+  message_watch_ = std::make_unique<MessageWatch>(*group_, config_, *watch_, *mailbox_);
+  if (group_->messages_between != nullptr) {
+    Status status = group_->messages_between->watch(runtime_.progress().poller());
+    if (!status.ok()) fail(status);
+  }
 }
 
 void CommunicatorImpl::drive_inline(const Request& request) {
   InlineWait wait;
   bool told = !request.before_waiting;
   while (running_ && !wait.exhausted()) {
-    if (advance()) {
+    const bool moved = advance();
+    if ((has_messages() && advance_messages()) || moved) {
       wait.reset();
       continue;
     }
     const bool crowded = group_->provider != nullptr && group_->provider->shares_processor();
-    if (crowded) wait.stop_pausing();
-    if (wait.is_long() && !std::exchange(told, true)) request.before_waiting();
+    if (wait.is_long(crowded) && !std::exchange(told, true)) request.before_waiting();
     if (crowded) group_->provider->move_apart();
-    if (wait.step()) inspect();
+    if (wait.step(crowded)) inspect();
   }
 }
 
 Work CommunicatorImpl::hand_over(Request& request) {
   current_ = std::make_shared<WorkState>(std::move(request), watch_->deadline());
   execution_->rebind(current_->request);
+  pending_.fetch_add(1, std::memory_order_seq_cst);
   Work work{current_};
   drop_baton();
   return work;
@@ -225,6 +213,7 @@ bool CommunicatorImpl::step() {
   if (phase_.load(std::memory_order_acquire) == Phase::kReady || failed_.load()) {
     if (!running_) moved = start_next();
     if (running_) moved |= advance();
+    if (has_messages()) moved |= advance_messages();
   }
   if (telling_until_ && go_on_telling()) moved = true;
   return moved;
@@ -250,8 +239,8 @@ void CommunicatorImpl::start(const Request& request) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
   watch_->begin(signature, request.timeout);
-  const Status started = execution_->start(
-      plans_.get(to_spec(request), group_->placement, options_.rank), request, signature);
+  const Plan& plan = plans_.get(request, group_->placement, options_.rank);
+  const Status started = execution_->start(plan, request, signature);
   if (!started.ok()) fail(started);
   if (group_->board->has_fault()) inspect();
 }
@@ -263,17 +252,26 @@ bool CommunicatorImpl::advance() {
     return true;
   }
   bool moved = started.value();
-  if (group_->provider != nullptr) moved |= group_->provider->progress(*this);
+  if (group_->provider != nullptr) moved |= advance_provider();
   if (running_ && group_->transport != nullptr) moved |= group_->transport->progress(*this);
   if (running_ && execution_->is_over()) finish_current(Status{});
   return moved;
 }
 
+bool CommunicatorImpl::advance_provider() {
+  // After a failure a peer's user may do with its arrays what he likes.
+  if (group_->provider->writes_to_peers() && group_->board->has_fault()) {
+    inspect();
+    if (!running_) return true;
+  }
+  return group_->provider->progress(*this);
+}
+
 void CommunicatorImpl::finish_current(Status outcome) {
   running_ = false;
   watch_->end();
-  pending_.fetch_sub(1);
   if (current_ != nullptr) {
+    pending_.fetch_sub(1);
     deliver(std::move(current_), outcome);
   } else {
     inline_outcome_ = std::move(outcome);
@@ -288,8 +286,10 @@ void CommunicatorImpl::deliver(std::shared_ptr<WorkState> work, const Status& ou
 }
 
 void CommunicatorImpl::inspect() {
-  if (!running_) return;
-  if (Status fault = watch_->inspect(*execution_); !fault.ok()) fail(fault);
+  if (running_) {
+    if (Status fault = watch_->inspect(*execution_); !fault.ok()) fail(fault);
+  }
+  if (message_watch_ && has_messages() && !failed_.load()) inspect_messages();
 }
 
 void CommunicatorImpl::fail(const Status& found) {
@@ -297,13 +297,33 @@ void CommunicatorImpl::fail(const Status& found) {
   Status recorded = found;
   if (group_ != nullptr) {
     recorded = watch_->report_own(found);
-    if (group_->provider != nullptr) group_->provider->abandon();
+    if (group_->provider != nullptr) await_writers();
     if (group_->transport != nullptr) tell_others(group_->board->fault());
   }
   failure_ = Status{recorded.code(), prefix() + recorded.message()};
   failed_.store(true, std::memory_order_release);
   log_line(LogLevel::kInfo, failure_.message());
   if (running_) finish_current(failure_);
+  if (mailbox_) {
+    for (auto& work : mailbox_->abandon()) end_message(std::move(work), failure_);
+  }
+}
+
+// The user gets arrays back that nobody writes to any more. A peer that is stopped in the middle of
+// a call would be waited for in vain.
+void CommunicatorImpl::await_writers() {
+  group_->provider->abandon();
+  const Deadline enough = Deadline::after(kWritersGrace);
+  const auto is_alive = [this](Rank rank) {
+    const auto local = static_cast<std::size_t>(group_->placement.local_rank(rank));
+    PeerProcess* const peer = group_->bell->peers()[local].get();
+    return peer != nullptr && !peer->has_died();
+  };
+  for (;;) {
+    const std::vector<Rank> writers = group_->provider->writers();
+    if (std::none_of(writers.begin(), writers.end(), is_alive) || enough.passed()) return;
+    ::sched_yield();
+  }
 }
 
 void CommunicatorImpl::tell_others(const Fault& fault) {

@@ -13,6 +13,9 @@
 #include "engine/execution.h"
 #include "engine/group.h"
 #include "engine/inline_wait.h"
+#include "engine/mailbox.h"
+#include "engine/meeting.h"
+#include "engine/message_watch.h"
 #include "engine/mpsc_queue.h"
 #include "engine/plan_cache.h"
 #include "engine/watch.h"
@@ -36,8 +39,10 @@ class CommunicatorImpl final : public CompletionSink,
   const CommunicatorOptions& options() const noexcept { return options_; }
   const Config& config() const noexcept { return config_; }
 
+  /// Meets the other members in the background, once all of them have come.
+  void meet();
   Work connect();
-  Work submit(Request request);
+  Work submit(Request&& request);
   /// The first half of leaving: refuses new operations and tells the others.
   void announce_leave();
   void leave(Deadline deadline);
@@ -45,7 +50,9 @@ class CommunicatorImpl final : public CompletionSink,
   int hosts() const;
 
   /// Has something to do, or may soon.
-  bool is_busy() const noexcept { return pending_.load(std::memory_order_seq_cst) > 0; }
+  bool is_busy() const noexcept {
+    return pending_.load(std::memory_order_seq_cst) > 0 || has_messages();
+  }
   /// Has something to do that nobody does. Whoever drops the baton and leaves work wakes the engine
   /// thread, so until then it may sleep.
   bool needs_engine() const noexcept { return is_busy() && !baton_.is_taken(); }
@@ -67,9 +74,13 @@ class CommunicatorImpl final : public CompletionSink,
  private:
   enum class Phase : std::uint8_t { kNew, kConnecting, kReady };
 
-  void ensure_connecting(Deadline deadline);
-  void run_connector(Deadline deadline);
+  void run_connector();
   std::optional<Work> try_inline(Request& request);
+  Work submit_message(Request&& request);
+  bool drive_message(const std::shared_ptr<WorkState>& work);
+  bool has_messages() const noexcept {
+    return messages_pending_.load(std::memory_order_seq_cst) > 0;
+  }
   Work enqueue(Request request);
   Status refusal() const;
   std::string prefix() const;
@@ -84,13 +95,21 @@ class CommunicatorImpl final : public CompletionSink,
   bool start_next();
   void start(const Request& request);
   bool advance();
+  bool advance_provider();
+  void wait_for_message(const WorkState& work);
+  bool take_messages();
+  bool advance_messages();
+  void end_message(std::shared_ptr<WorkState> work, const Status& outcome);
+  void await_writers();
   void end_pending();
   void finish_current(Status outcome);
   void deliver(std::shared_ptr<WorkState> work, const Status& outcome);
   void inspect();
+  void inspect_messages();
   void fail(const Status& found);
   void tell_others(const Fault& fault);
   bool go_on_telling();
+  std::uint64_t submitted() const;
   void say_goodbye();
   void close_group(Deadline deadline);
 
@@ -99,24 +118,33 @@ class CommunicatorImpl final : public CompletionSink,
   const Config config_;
 
   std::atomic<Phase> phase_{Phase::kNew};
-  std::atomic<int> pending_{0};  ///< queued and running operations, and a failure being told
-  std::atomic<std::uint64_t> submitted_{0};  ///< operations that this rank will take part in
+  Meeting meeting_;
+  std::atomic<bool> connector_over_{false};  ///< the thread that connects has ended
+  /// Queued and running operations, except one that its caller drives, and a failure being told.
+  std::atomic<int> pending_{0};
+  /// Messages that are not over.
+  std::atomic<int> messages_pending_{0};
+  std::atomic<int> messages_queued_{0};  ///< of them, not yet in the mailbox
   std::atomic<bool> failed_{false};
   std::atomic<bool> leaving_{false};  ///< no new operations
   std::atomic<bool> left_{false};     ///< somebody runs `leave`, or has
   std::atomic<bool> closed_{false};   ///< the baton was taken for the last time
   MpscQueue<WorkState> queue_;
+  MpscQueue<WorkState> message_queue_;
   Baton baton_;
 
   // ---- baton ----
   std::unique_ptr<Group> group_;
   std::unique_ptr<Watch> watch_;
+  std::unique_ptr<Mailbox> mailbox_;  ///< null in a world of one, as is the next
+  std::unique_ptr<MessageWatch> message_watch_;
   std::unique_ptr<Execution> execution_;
   PlanCache plans_;
   std::uint64_t sequence_ = 0;  ///< of the next operation
   bool running_ = false;
   std::shared_ptr<WorkState> current_;  ///< null while the running operation is the caller's own
   Status inline_outcome_;
+  WorkState* driven_message_ = nullptr;  ///< its caller drives it and calls back itself
   bool said_goodbye_ = false;
   std::optional<Deadline> telling_until_;  ///< a failure is still being told to other hosts
   Status failure_;  ///< what every operation ends with; written before `failed_` is set, then never

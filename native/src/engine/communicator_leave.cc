@@ -14,7 +14,8 @@
 namespace smddp {
 namespace {
 
-// Leaving: what lies ready to be sent and to be called back gets this long after the grace.
+// Leaving: what lies ready to be sent and to be called back, and a connection that is being made,
+// get this long after the grace.
 constexpr std::chrono::milliseconds kClosingTime{500};
 
 void pause() { std::this_thread::sleep_for(std::chrono::microseconds{100}); }
@@ -36,13 +37,22 @@ void CommunicatorImpl::announce_leave() {
 void CommunicatorImpl::leave(Deadline deadline) {
   if (in_forked_child() || left_.exchange(true)) return;
   leaving_.store(true);
-  // What was submitted before the members met still runs once they have.
-  while (phase_.load() == Phase::kConnecting && is_busy() && !failed_.load() && !deadline.passed())
-    pause();
+  // What was submitted before the members met still runs once they have, and others may have
+  // messages for each other, for which all have to come.
+  const auto is_connecting = [this] {
+    return phase_.load() == Phase::kConnecting && !connector_over_.load();
+  };
+  while (is_connecting() && !deadline.passed()) pause();
+  meeting_.cancel();
+  const Deadline decision = Deadline::after(kClosingTime);
+  while (is_connecting() && !decision.passed()) pause();
   announce_leave();
-  while (is_busy() && !deadline.passed()) pause();
+  // An operation that its caller drives is not counted, but he holds the baton. Asked first,
+  // because he counts it before he drops that.
+  while ((baton_.is_taken() || is_busy()) && !deadline.passed()) pause();
   runtime_.progress().remove(*this);
   take_baton();
+  if (phase_.load() == Phase::kReady) say_goodbye();  // the members have met only now
   closed_.store(true, std::memory_order_seq_cst);
   end_pending();
   const Deadline closing = std::max(deadline, Deadline::after(kClosingTime));
@@ -56,20 +66,33 @@ void CommunicatorImpl::leave(Deadline deadline) {
 
 // No operation stays without an end, not even one that another thread is queueing at this moment.
 void CommunicatorImpl::end_pending() {
-  while (pending_.load() > (telling_until_ ? 1 : 0)) {
+  while (pending_.load() > (telling_until_ ? 1 : 0) || has_messages()) {
     if (!failed_.load()) {
       fail(Status{StatusCode::kAborted,
                   "the group \"" + options_.name + "\" was left while the operation was pending"});
     }
-    if (!start_next()) ::sched_yield();
+    const bool took = take_messages();
+    if (!start_next() && !took) ::sched_yield();
   }
+}
+
+// Operations that this rank will take part in: those it has started, and those that are queued. One
+// that another thread submits at this very moment may be left out: it fails then, here and there.
+std::uint64_t CommunicatorImpl::submitted() const {
+  const int not_queued = (current_ != nullptr ? 1 : 0) + (telling_until_ ? 1 : 0);
+  return sequence_ + static_cast<std::uint64_t>(pending_.load() - not_queued);
 }
 
 void CommunicatorImpl::say_goodbye() {
   if (std::exchange(said_goodbye_, true)) return;
-  group_->board->set_left(options_.rank, submitted_.load());
+  const std::uint64_t operations = submitted();
+  group_->board->set_left(options_.rank, operations);
   group_->bell->ring();
-  watch_->broadcast(Notice{.kind = Notice::Kind::kLeft, .operations = submitted_.load()});
+  watch_->broadcast(Notice{.kind = Notice::Kind::kLeft, .operations = operations});
+  if (mailbox_ && !failed_.load()) {
+    take_messages();
+    mailbox_->say_goodbye();
+  }
 }
 
 void CommunicatorImpl::close_group(Deadline deadline) {
@@ -78,13 +101,21 @@ void CommunicatorImpl::close_group(Deadline deadline) {
     group_->board->set_finished(options_.rank);
     watch_->broadcast(Notice{.kind = Notice::Kind::kFinished});
   }
-  if (Transport* transport = group_->transport.get()) {
-    // Until it lies at the peers: what they still send would make the kernel drop the rest.
-    while (!transport->delivered() && !deadline.passed()) {
-      if (!transport->progress(*this)) pause();
-    }
-    transport->unwatch(runtime_.progress().poller());
+  // Until it lies at the peers: what they still send would make the kernel drop the rest.
+  const auto is_delivered = [this] {
+    return (!group_->transport || group_->transport->delivered()) &&
+           (!mailbox_ || failed_.load() || mailbox_->delivered());
+  };
+  while (!is_delivered() && !deadline.passed()) {
+    bool moved = group_->transport && group_->transport->progress(*this);
+    moved |= mailbox_ && mailbox_->progress();
+    if (!moved) pause();
   }
+  for (Transport* transport : {group_->transport.get(), group_->messages_between.get()}) {
+    if (transport != nullptr) transport->unwatch(runtime_.progress().poller());
+  }
+  message_watch_.reset();
+  mailbox_.reset();
   execution_.reset();
   watch_.reset();
   group_.reset();

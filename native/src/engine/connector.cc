@@ -15,6 +15,7 @@
 #include "engine/runtime_impl.h"
 #include "provider/shm/shm_provider.h"
 #include "transport/registry.h"
+#include "transport/shm/shm_transport.h"
 
 namespace smddp {
 namespace {
@@ -22,6 +23,10 @@ namespace {
 constexpr std::size_t kPage = 4096;
 // Collectives divide a staging half among the ranks of the host: a header and some data for each.
 constexpr std::size_t kSmallestPiece = 128;
+
+// What a connection is for; each rank publishes an address for each.
+const std::string kCollectives = "collectives";
+const std::string kMessages = "messages";
 
 std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -53,10 +58,11 @@ class Connector {
 
  private:
   Status introduce();
-  Status open_transport();
+  Result<std::unique_ptr<Transport>> open_transport();
+  Status publish(std::unique_ptr<Transport>& transport, const std::string& key);
+  Status connect_transport(Transport& transport, const std::string& key);
   Status exchange_addresses();
   Status link_local_ranks();
-  Status connect_transport();
   Result<Roster> meet(const std::string& round, const RankInfo& mine, const std::string& secret);
   Placement place() const;
 
@@ -87,7 +93,10 @@ Result<std::unique_ptr<Group>> Connector::run() {
   }
   // After its last use of the store a rank 0 that leaves early harms nobody.
   SMDDP_RETURN_IF_ERROR(link_local_ranks());
-  if (several_hosts) SMDDP_RETURN_IF_ERROR(connect_transport());
+  if (several_hosts) {
+    SMDDP_RETURN_IF_ERROR(connect_transport(*group_->transport, kCollectives));
+    SMDDP_RETURN_IF_ERROR(connect_transport(*group_->messages_between, kMessages));
+  }
   const bool shm = group_->placement.hosts() < options_.world;
   group_->transport_name = !several_hosts ? "shm"
                            : shm          ? "shm+" + links_.transport
@@ -143,22 +152,27 @@ Status Connector::introduce() {
   return Status{};
 }
 
-Status Connector::open_transport() {
+Result<std::unique_ptr<Transport>> Connector::open_transport() {
   const TransportContext context{.self = options_.rank,
                                  .labels = options_.labels,
                                  .listen_interface = config_.listen_address,
                                  .wake = [&progress = runtime_.progress()] { progress.wake(); }};
-  Result<std::unique_ptr<Transport>> transport = make_transport(links_.transport, context);
-  if (!transport.ok()) return transport.status();
-  group_->transport = std::move(transport).value();
+  return make_transport(links_.transport, context);
+}
+
+Status Connector::publish(std::unique_ptr<Transport>& transport, const std::string& key) {
+  Result<std::unique_ptr<Transport>> made = open_transport();
+  if (!made.ok()) return made.status();
+  transport = std::move(made).value();
+  Result<std::string> address = transport->listen();
+  if (!address.ok()) return address.status();
+  mine_.addresses[key] = address.value();
   return Status{};
 }
 
 Status Connector::exchange_addresses() {
-  SMDDP_RETURN_IF_ERROR(open_transport());
-  Result<std::string> address = group_->transport->listen();
-  if (!address.ok()) return address.status();
-  mine_.addresses[links_.transport] = address.value();
+  SMDDP_RETURN_IF_ERROR(publish(group_->transport, kCollectives));
+  SMDDP_RETURN_IF_ERROR(publish(group_->messages_between, kMessages));
   Result<Roster> roster = meet("where", mine_, secret_);
   if (!roster.ok()) return roster.status();
   group_->ranks = std::move(roster.value().ranks);
@@ -175,8 +189,9 @@ Status Connector::link_local_ranks() {
   }
   const int local_size = static_cast<int>(locals.size());
   const std::size_t board_bytes = pages(Board::bytes_needed(options_.world, local_size));
+  const std::size_t region_bytes = pages(ShmRegion::bytes_needed(local_size, config_.chunk_bytes));
   const std::size_t segment_bytes =
-      board_bytes + ShmRegion::bytes_needed(local_size, config_.chunk_bytes);
+      board_bytes + region_bytes + ShmTransport::bytes_needed(local_size);
   HostLinkRequest request{.members = {},
                           .labels = options_.labels,
                           .self = group_->local_self(),
@@ -192,24 +207,33 @@ Status Connector::link_local_ranks() {
   const auto memory = group_->segment.bytes();
   group_->board = std::make_unique<Board>(memory, options_.world, local_size, request.self);
   group_->bell = std::make_unique<LocalBell>(*group_->board, std::move(link.value().peers));
-  const ShmRegion region{memory.subspan(board_bytes), config_.chunk_bytes};
-  group_->provider = std::make_unique<ShmProvider>(region, request.self, locals, *group_->bell,
-                                                   config_.move_apart);
+  const ShmRegion region{memory.subspan(board_bytes, region_bytes), config_.chunk_bytes};
+  group_->provider = std::make_unique<ShmProvider>(
+      region,
+      ShmProvider::Members{
+          .ranks = locals, .heaps = std::move(link.value().heaps), .self = request.self},
+      *group_->bell, config_.move_apart);
+  if (local_size > 1) {
+    group_->messages_here = std::make_unique<ShmTransport>(
+        memory.subspan(board_bytes + region_bytes),
+        ShmTransport::Members{.ranks = locals, .labels = options_.labels, .self = request.self},
+        *group_->bell);
+  }
   return Status{};
 }
 
-Status Connector::connect_transport() {
+Status Connector::connect_transport(Transport& transport, const std::string& key) {
   std::vector<PeerAddress> peers;
   for (const RankInfo& info : group_->ranks) {
     if (group_->placement.host_of(info.rank) == group_->placement.host_of(options_.rank)) continue;
-    const auto address = info.addresses.find(links_.transport);
+    const auto address = info.addresses.find(key);
     if (address == info.addresses.end()) {
-      return Status{StatusCode::kConfig,
-                    group_->name_of(info.rank) + " offers no " + links_.transport + " address"};
+      return Status{StatusCode::kConfig, group_->name_of(info.rank) + " offers no " +
+                                             links_.transport + " address for " + key};
     }
     peers.push_back({info.rank, address->second});
   }
-  return group_->transport->connect(peers, secret_, options_.name, deadline_);
+  return transport.connect(peers, secret_, options_.name + "/" + key, deadline_);
 }
 
 }  // namespace

@@ -7,9 +7,8 @@
 
 namespace smddp {
 
-Status Execution::start(std::shared_ptr<const Plan> plan, const Request& request,
-                        const Signature& signature) {
-  plan_ = std::move(plan);
+Status Execution::start(const Plan& plan, const Request& request, const Signature& signature) {
+  plan_ = &plan;
   request_ = &request;
   element_bytes_ = size_of(request.dtype);
   envelope_ = to_envelope(signature);
@@ -133,8 +132,9 @@ void Execution::post_native(const Step& step, Token token) {
 void Execution::reduce(const Step& step) {
   sources_.clear();
   for (const Range& range : step.sources) sources_.push_back(source(range));
-  reduce_sources(request_->dtype, step.reduction.op, step.reduction.divisor, sources_,
-                 target(step.target), step.target.count);
+  std::byte* const to = target(step.target);
+  reduce_sources(request_->dtype, step.reduction.op, step.reduction.divisor, sources_, {&to, 1},
+                 step.target.count);
 }
 
 void Execution::copy(const Step& step) {

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,10 +25,9 @@ class Execution {
   Execution(Provider* provider, Transport* transport)
       : provider_(provider), transport_(transport) {}
 
-  /// Binds `plan` to the buffers of `request`, which stays where it is until the execution is over.
-  /// kSystem: there is no memory for its intermediate results.
-  Status start(std::shared_ptr<const Plan> plan, const Request& request,
-               const Signature& signature);
+  /// Binds `plan` to the buffers of `request`; both stay where they are until the execution is
+  /// over. kSystem: there is no memory for its intermediate results.
+  Status start(const Plan& plan, const Request& request, const Signature& signature);
   /// The request moved; its contents are the same.
   void rebind(const Request& request) noexcept { request_ = &request; }
   /// Posts what is ready. Returns true when anything was started; the failure of a post ends
@@ -60,7 +58,7 @@ class Execution {
   std::vector<State> states_;
   std::vector<const std::byte*> sources_;
 
-  std::shared_ptr<const Plan> plan_;
+  const Plan* plan_ = nullptr;
   const Request* request_ = nullptr;
   std::size_t element_bytes_ = 1;
   Envelope envelope_{};

@@ -5,10 +5,12 @@
 namespace smddp {
 
 void LocalBell::ring() noexcept {
-  for (std::size_t local = 0; local < peers_.size(); ++local) {
-    if (peers_[local] != nullptr && board_.is_asleep(static_cast<int>(local)))
-      peers_[local]->ring();
-  }
+  for (std::size_t local = 0; local < peers_.size(); ++local) ring_one(static_cast<int>(local));
+}
+
+void LocalBell::ring_one(int local) noexcept {
+  const auto& peer = peers_[static_cast<std::size_t>(local)];
+  if (peer != nullptr && board_.is_asleep(local)) peer->ring();
 }
 
 std::string Group::name_of(Rank rank) const {

@@ -24,6 +24,7 @@ class LocalBell final : public PeerBell {
       : board_(board), peers_(std::move(peers)) {}
 
   void ring() noexcept override;
+  void ring_one(int local) noexcept override;
   const std::vector<std::shared_ptr<PeerProcess>>& peers() const noexcept { return peers_; }
 
  private:
@@ -43,7 +44,11 @@ struct Group {
   std::unique_ptr<LocalBell> bell;
   std::unique_ptr<Provider> provider;    ///< null when this rank is alone on its host
   std::unique_ptr<Transport> transport;  ///< null when all ranks are on one host
-  std::string transport_name;            ///< for people: "shm", "tcp", "shm+tcp", "inproc", "none"
+  // Messages between two ranks have connections of their own, so that neither they nor collectives
+  // wait behind the other's data.
+  std::unique_ptr<Transport> messages_here;     ///< null when this rank is alone on its host
+  std::unique_ptr<Transport> messages_between;  ///< null when all ranks are on one host
+  std::string transport_name;  ///< for people: "shm", "tcp", "shm+tcp", "inproc", "none"
 
   const std::vector<Rank>& local_ranks() const {
     return placement.ranks_on(placement.host_of(self));

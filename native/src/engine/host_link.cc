@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <array>
 #include <sstream>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "base/fd_passing.h"
 #include "base/socket.h"
 #include "engine/runtime_impl.h"
+#include "memory/registered_heap.h"
 
 namespace smddp {
 namespace {
@@ -20,12 +22,16 @@ constexpr std::chrono::seconds kHandshakePatience{5};
 // Members wait this much longer than the leader, which knows who is missing.
 constexpr std::chrono::seconds kVerdictGrace{1};
 
+// For each member: its bell, its registered heap, its pidfd.
+constexpr std::size_t kDescriptors = 3;
+
 /// One rank of this host as its leader sees it.
 struct Member {
   UniqueFd socket;
   std::string process_name;
-  UniqueFd bell;
-  UniqueFd pidfd;
+  ProcessDescriptors process;
+
+  bool has_joined() const { return process.bell.valid(); }
 };
 
 UniqueFd copy_of(int fd) { return UniqueFd{::fcntl(fd, F_DUPFD_CLOEXEC, 0)}; }
@@ -38,7 +44,7 @@ Status missing_members(const HostLinkRequest& request, const std::vector<Member>
   std::string text = "ranks of this host did not join in time: ";
   bool first = true;
   for (std::size_t local = 1; local < members.size(); ++local) {
-    if (members[local].bell.valid()) continue;
+    if (members[local].has_joined()) continue;
     text += (first ? "" : ", ") + name_of(request, local);
     first = false;
   }
@@ -61,16 +67,31 @@ Status to_status(const std::string& verdict) {
   return Status{static_cast<StatusCode>(code), why};
 }
 
+// ---- what all of them gather, in the order of the local ranks ----
+
+void add_self(HostLink& link, const RegisteredHeap& heap) {
+  link.peers.push_back(nullptr);
+  link.heaps.push_back(heap.bytes());
+}
+
+void add_peer(HostLink& link, RuntimeImpl& runtime, const std::string& process_name,
+              ProcessDescriptors descriptors) {
+  link.peers.push_back(runtime.meet(process_name, std::move(descriptors)));
+  link.heaps.push_back(link.peers.back()->heap());
+}
+
 // ---- leader ----
 
 /// Takes in the member that says it is `local`.
 Status admit(UniqueFd& socket, const std::string& process_name, Member& member, Deadline deadline) {
-  Result<std::vector<UniqueFd>> bell = recv_fds(socket.get(), 1, deadline);
-  if (!bell.ok()) return bell.status();
+  Result<std::vector<UniqueFd>> passed = recv_fds(socket.get(), kDescriptors - 1, deadline);
+  if (!passed.ok()) return passed.status();
   Result<UniqueFd> pidfd = open_peer_pidfd(socket.get());
   if (!pidfd.ok()) return pidfd.status();
-  member =
-      Member{std::move(socket), process_name, std::move(bell.value()[0]), std::move(pidfd).value()};
+  member = Member{std::move(socket), process_name,
+                  ProcessDescriptors{.bell = std::move(passed.value()[0]),
+                                     .heap = std::move(passed.value()[1]),
+                                     .pidfd = std::move(pidfd).value()}};
   return Status{};
 }
 
@@ -85,7 +106,7 @@ Status welcome(UniqueFd socket, const HostLinkRequest& request, std::vector<Memb
   std::size_t local = 0;
   std::string process_name;
   std::istringstream{hello.value()} >> local >> process_name;
-  if (local == 0 || local >= members.size() || members[local].bell.valid()) {
+  if (local == 0 || local >= members.size() || members[local].has_joined()) {
     return Status{StatusCode::kConfig,
                   "two ranks of this host claim the same place: \"" + hello.value() + "\""};
   }
@@ -97,7 +118,7 @@ Status welcome(UniqueFd socket, const HostLinkRequest& request, std::vector<Memb
 
 Status gather_members(const HostLinkRequest& request, std::vector<Member>& members,
                       Deadline deadline) {
-  const auto is_missing = [](const Member& member) { return !member.bell.valid(); };
+  const auto is_missing = [](const Member& member) { return !member.has_joined(); };
   Status failure;
   while (std::any_of(members.begin() + 1, members.end(), is_missing)) {
     Result<UniqueFd> socket = accept_connection(request.listening_fd, deadline);
@@ -129,8 +150,9 @@ Status hand_out(int memory, const HostLinkRequest& request, const std::vector<Me
   std::vector<int> fds{memory};
   for (const Member& member : members) {
     verdict += member.process_name + " ";
-    fds.push_back(member.bell.get());
-    fds.push_back(member.pidfd.get());
+    fds.push_back(member.process.bell.get());
+    fds.push_back(member.process.heap.get());
+    fds.push_back(member.process.pidfd.get());
   }
   // A member that is gone by now is found dead by those who are here; they have its pidfd.
   for (std::size_t local = 1; local < members.size(); ++local) {
@@ -145,12 +167,16 @@ Status hand_out(int memory, const HostLinkRequest& request, const std::vector<Me
   return Status{};
 }
 
-Result<HostLink> lead(RuntimeImpl& runtime, const HostLinkRequest& request, Deadline deadline) {
+Result<HostLink> lead(RuntimeImpl& runtime, const RegisteredHeap& heap,
+                      const HostLinkRequest& request, Deadline deadline) {
   std::vector<Member> members(request.members.size());
   Result<UniqueFd> own_pidfd = open_own_pidfd();
   if (!own_pidfd.ok()) return own_pidfd.status();
-  members[0] = Member{
-      {}, runtime.process_name(), copy_of(runtime.progress().bell()), std::move(own_pidfd).value()};
+  members[0] = Member{{},
+                      runtime.process_name(),
+                      ProcessDescriptors{.bell = copy_of(runtime.progress().bell()),
+                                         .heap = copy_of(heap.file()),
+                                         .pidfd = std::move(own_pidfd).value()}};
   if (Status gathered = gather_members(request, members, deadline); !gathered.ok())
     return refuse_all(members, std::move(gathered));
 
@@ -161,12 +187,11 @@ Result<HostLink> lead(RuntimeImpl& runtime, const HostLinkRequest& request, Dead
   if (Status given = hand_out(memory.value().get(), request, members, deadline); !given.ok())
     return refuse_all(members, std::move(given));
 
-  HostLink link{std::move(segment).value(), {}};
-  link.peers.push_back(nullptr);
+  HostLink link{std::move(segment).value(), {}, {}};
+  add_self(link, heap);
   for (std::size_t local = 1; local < members.size(); ++local) {
     Member& member = members[local];
-    link.peers.push_back(
-        runtime.meet(member.process_name, std::move(member.bell), std::move(member.pidfd)));
+    add_peer(link, runtime, member.process_name, std::move(member.process));
   }
   return link;
 }
@@ -182,34 +207,39 @@ Result<UniqueFd> reach_leader(const HostLinkRequest& request, Deadline deadline)
                     "); if it is not, give each host its own SMDDP_HOST_ID"};
 }
 
-Status introduce(int leader, RuntimeImpl& runtime, const HostLinkRequest& request,
-                 Deadline deadline) {
+Status introduce(int leader, RuntimeImpl& runtime, const RegisteredHeap& heap,
+                 const HostLinkRequest& request, Deadline deadline) {
   SMDDP_RETURN_IF_ERROR(authenticate_client(leader, request.secret, request.context, deadline));
   SMDDP_RETURN_IF_ERROR(
       send_frame(leader, std::to_string(request.self) + " " + runtime.process_name(), deadline));
-  const int own_bell = runtime.progress().bell();
-  return send_fds(leader, std::span{&own_bell, 1}, deadline);
+  const std::array<int, kDescriptors - 1> own{runtime.progress().bell(), heap.file()};
+  return send_fds(leader, own, deadline);
 }
 
 Result<HostLink> adopt(const std::string& verdict, std::vector<UniqueFd>& fds, RuntimeImpl& runtime,
-                       const HostLinkRequest& request) {
+                       const RegisteredHeap& heap, const HostLinkRequest& request) {
   Result<Mapping> segment = Mapping::shared(fds[0].get(), request.segment_bytes);
   if (!segment.ok()) return segment.status();
-  HostLink link{std::move(segment).value(), {}};
+  HostLink link{std::move(segment).value(), {}, {}};
   std::istringstream words{verdict};
   std::string name;
   words >> name;  // the code
   for (std::size_t local = 0; local < request.members.size(); ++local) {
     words >> name;
-    const bool own = local == static_cast<std::size_t>(request.self);
-    link.peers.push_back(
-        own ? nullptr
-            : runtime.meet(name, std::move(fds[1 + 2 * local]), std::move(fds[2 + 2 * local])));
+    if (local == static_cast<std::size_t>(request.self)) {
+      add_self(link, heap);
+      continue;
+    }
+    UniqueFd* const first = &fds[1 + kDescriptors * local];
+    ProcessDescriptors descriptors{
+        .bell = std::move(first[0]), .heap = std::move(first[1]), .pidfd = std::move(first[2])};
+    add_peer(link, runtime, name, std::move(descriptors));
   }
   return link;
 }
 
-Result<HostLink> follow(RuntimeImpl& runtime, const HostLinkRequest& request, Deadline deadline) {
+Result<HostLink> follow(RuntimeImpl& runtime, const RegisteredHeap& heap,
+                        const HostLinkRequest& request, Deadline deadline) {
   const auto lost = [&](const Status& why) {
     return Status{why.code(),
                   name_of(request, 0) + " did not hand over the shared memory: " + why.message()};
@@ -217,21 +247,26 @@ Result<HostLink> follow(RuntimeImpl& runtime, const HostLinkRequest& request, De
   Result<UniqueFd> leader = reach_leader(request, deadline);
   if (!leader.ok()) return leader.status();
   const int socket = leader.value().get();
-  if (Status met = introduce(socket, runtime, request, deadline); !met.ok()) return lost(met);
+  if (Status met = introduce(socket, runtime, heap, request, deadline); !met.ok()) return lost(met);
   const Deadline later = deadline.extended(kVerdictGrace);
   Result<std::string> verdict = recv_frame(socket, kMaxFrame, later);
   if (!verdict.ok()) return lost(verdict.status());
   SMDDP_RETURN_IF_ERROR(to_status(verdict.value()));
-  Result<std::vector<UniqueFd>> fds = recv_fds(socket, 1 + 2 * request.members.size(), later);
+  Result<std::vector<UniqueFd>> fds =
+      recv_fds(socket, 1 + kDescriptors * request.members.size(), later);
   if (!fds.ok()) return lost(fds.status());
-  return adopt(verdict.value(), fds.value(), runtime, request);
+  return adopt(verdict.value(), fds.value(), runtime, heap, request);
 }
 
 }  // namespace
 
 Result<HostLink> link_host(RuntimeImpl& runtime, const HostLinkRequest& request,
                            Deadline deadline) {
-  return request.self == 0 ? lead(runtime, request, deadline) : follow(runtime, request, deadline);
+  const Result<RegisteredHeap*> made = RegisteredHeap::of_process();
+  if (!made.ok()) return made.status();
+  const RegisteredHeap& heap = *made.value();
+  return request.self == 0 ? lead(runtime, heap, request, deadline)
+                           : follow(runtime, heap, request, deadline);
 }
 
 }  // namespace smddp

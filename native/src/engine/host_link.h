@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,7 +21,9 @@ class RuntimeImpl;
 /// What the ranks of one host share.
 struct HostLink {
   Mapping segment;
-  std::vector<std::shared_ptr<PeerProcess>> peers;  ///< by local rank; null for this rank itself
+  // By local rank:
+  std::vector<std::shared_ptr<PeerProcess>> peers;  ///< null for this rank itself
+  std::vector<std::span<std::byte>> heaps;          ///< registered memory; lives as long as `peers`
 };
 
 struct HostLinkRequest {
@@ -33,8 +37,8 @@ struct HostLinkRequest {
 };
 
 /// The local rank 0 makes a memory file and hands it to the others over unix sockets, together with
-/// every member's bell and a descriptor by which its death is seen. That the hand-over works is the
-/// proof of being on one host.
+/// every member's bell, registered memory, and a descriptor by which its death is seen. That the
+/// hand-over works is the proof of being on one host.
 Result<HostLink> link_host(RuntimeImpl& runtime, const HostLinkRequest& request, Deadline deadline);
 
 }  // namespace smddp

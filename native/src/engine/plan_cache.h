@@ -1,28 +1,30 @@
 #pragma once
 
 #include <memory>
-#include <utility>
 #include <vector>
+
+#include "smddp/request.h"
 
 #include "plan/planner.h"
 
 namespace smddp {
 
-/// The plans that one rank used last, looked up by their specification.
+/// The plans that one rank used last, looked up by what they are for.
 class PlanCache {
  public:
-  std::shared_ptr<const Plan> get(const CollectiveSpec& spec, const Placement& placement,
-                                  Rank self);
+  /// The plan of a complete request; it stays until the next call. Always the same placement and
+  /// rank.
+  const Plan& get(const Request& request, const Placement& placement, Rank self);
 
  private:
   struct Entry {
     CollectiveSpec spec;
-    std::shared_ptr<const Plan> plan;
+    Plan plan;
   };
   // A training step repeats a few dozen operations; a linear search over that many is a few hundred
   // nanoseconds at worst, and the one used last is found first.
   static constexpr std::size_t kCapacity = 64;
-  std::vector<Entry> entries_;
+  std::vector<std::unique_ptr<const Entry>> entries_;
 };
 
 }  // namespace smddp

@@ -4,21 +4,14 @@
 #include <numeric>
 #include <string>
 
+#include "plan/traits.h"
+
 namespace smddp {
 namespace {
 
 Status invalid(const Request& request, const std::string& problem) {
   return Status{StatusCode::kInvalidArgument,
                 std::string{name_of(request.collective)} + ": " + problem};
-}
-
-bool reduces(Collective collective) {
-  return collective == Collective::kAllReduce || collective == Collective::kReduce ||
-         collective == Collective::kReduceScatter;
-}
-
-bool has_root(Collective collective) {
-  return collective == Collective::kBroadcast || collective == Collective::kReduce;
 }
 
 std::size_t total(const std::vector<std::size_t>& counts) {
@@ -32,8 +25,12 @@ std::size_t in_count(const Request& request, Rank self, int world) {
   };
   switch (request.collective) {
     case Collective::kAllGather:
+    case Collective::kGather:
       return own(request.counts);
     case Collective::kReduceScatter:
+      return request.counts.empty() ? request.count * ranks : total(request.counts);
+    case Collective::kScatter:
+      if (self != request.root) return 0;
       return request.counts.empty() ? request.count * ranks : total(request.counts);
     case Collective::kAllToAll:
       return request.send_counts.empty() ? request.count * ranks : total(request.send_counts);
@@ -51,7 +48,11 @@ std::size_t out_count(const Request& request, Rank self, int world) {
     case Collective::kAllGather:
     case Collective::kAllToAll:
       return request.counts.empty() ? request.count * ranks : total(request.counts);
+    case Collective::kGather:
+      if (self != request.root) return 0;
+      return request.counts.empty() ? request.count * ranks : total(request.counts);
     case Collective::kReduceScatter:
+    case Collective::kScatter:
       return request.counts.empty() ? request.count
                                     : request.counts[static_cast<std::size_t>(self)];
     case Collective::kReduce:
@@ -74,17 +75,34 @@ bool all_equal(const std::vector<std::size_t>& counts) {
   return std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>{}) == counts.end();
 }
 
+Status check_message(const Request& request, Rank self, int world) {
+  const bool is_send = request.message == MessageSide::kSend;
+  const auto invalid = [is_send](const std::string& problem) {
+    return Status{StatusCode::kInvalidArgument, (is_send ? "send: " : "recv: ") + problem};
+  };
+  const bool is_any = !is_send && request.peer == kAnyRank;
+  if (!is_any && (request.peer < 0 || request.peer >= world)) {
+    return invalid("rank " + std::to_string(request.peer) + " is not a rank of this group of " +
+                   std::to_string(world));
+  }
+  if (request.peer == self || world == 1)
+    return invalid("a rank exchanges messages with other ranks only, not with itself");
+  const void* const buffer = is_send ? request.in : request.out;
+  if (buffer == nullptr && request.count > 0) return invalid("no buffer");
+  return Status{};
+}
+
 }  // namespace
 
+bool is_message(const Request& request) { return request.message != MessageSide::kNone; }
+
 Status check_request(const Request& request, Rank self, int world) {
-  if (request.collective == Collective::kGather) {
-    return invalid(request, "exists inside a host only; use all_gather");
-  }
-  if (reduces(request.collective) && !is_defined(request.op, request.dtype)) {
+  if (is_message(request)) return check_message(request, self, world);
+  if (is_reducing(request.collective) && !is_defined(request.op, request.dtype)) {
     return invalid(request, "op " + std::string{name_of(request.op)} + " is not defined on " +
                                 std::string{name_of(request.dtype)});
   }
-  if (has_root(request.collective) && (request.root < 0 || request.root >= world)) {
+  if (is_rooted(request.collective) && (request.root < 0 || request.root >= world)) {
     return invalid(request, "root " + std::to_string(request.root) +
                                 " is not a rank of this group of " + std::to_string(world));
   }
@@ -111,9 +129,8 @@ Status check_request(const Request& request, Rank self, int world) {
 
 void complete_request(Request& request, Rank self, int world) {
   const auto ranks = static_cast<std::size_t>(world);
-  const bool per_rank = request.collective == Collective::kAllGather ||
-                        request.collective == Collective::kReduceScatter ||
-                        request.collective == Collective::kAllToAll;
+  const bool per_rank =
+      has_blocks(request.collective) || request.collective == Collective::kAllToAll;
   if (per_rank && request.counts.empty()) request.counts.assign(ranks, request.count);
   if (request.collective == Collective::kAllToAll && request.send_counts.empty()) {
     request.send_counts.assign(ranks, request.count);
@@ -123,8 +140,8 @@ void complete_request(Request& request, Rank self, int world) {
     request.in = request.out;
   }
   // On bool, sum and max mean "or", product and min mean "and"; the kernels know that.
-  if (!reduces(request.collective)) request.op = ReduceOp::kSum;
-  if (!has_root(request.collective)) request.root = -1;
+  if (!is_reducing(request.collective)) request.op = ReduceOp::kSum;
+  if (!is_rooted(request.collective)) request.root = -1;
 }
 
 CollectiveSpec to_spec(const Request& request) {
@@ -134,6 +151,12 @@ CollectiveSpec to_spec(const Request& request) {
                         .counts = request.counts,
                         .send_counts = request.send_counts,
                         .root = std::max(request.root, 0)};
+}
+
+bool is_for(const CollectiveSpec& spec, const Request& request) {
+  return spec.collective == request.collective && spec.op == request.op &&
+         spec.count == request.count && spec.root == std::max(request.root, 0) &&
+         spec.counts == request.counts && spec.send_counts == request.send_counts;
 }
 
 Signature to_signature(const Request& request, std::uint64_t sequence) {
@@ -150,6 +173,8 @@ Signature to_signature(const Request& request, std::uint64_t sequence) {
       break;
     case Collective::kAllGather:
     case Collective::kReduceScatter:
+    case Collective::kGather:
+    case Collective::kScatter:
       signature.count = all_equal(request.counts) ? request.counts.front() : total(request.counts);
       signature.counts_hash = all_equal(request.counts) ? 0 : hash_of(request.counts);
       break;

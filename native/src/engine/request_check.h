@@ -8,6 +8,8 @@
 
 namespace smddp {
 
+/// Whether it is one side of a message, not a collective.
+bool is_message(const Request& request);
 /// Whether rank `self` of `world` may submit this request; kInvalidArgument says what is wrong with
 /// it.
 Status check_request(const Request& request, Rank self, int world);
@@ -16,6 +18,8 @@ Status check_request(const Request& request, Rank self, int world);
 void complete_request(Request& request, Rank self, int world);
 /// What the planner must know. The request is complete.
 CollectiveSpec to_spec(const Request& request);
+/// Whether `spec` is that of the request, which is complete: to_spec without its copies.
+bool is_for(const CollectiveSpec& spec, const Request& request);
 /// What must be equal on all ranks. The request is complete.
 Signature to_signature(const Request& request, std::uint64_t sequence);
 

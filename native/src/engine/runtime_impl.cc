@@ -1,5 +1,7 @@
 #include "engine/runtime_impl.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -22,6 +24,17 @@ Result<LogLevel> parse_log_level(const std::string& name) {
                 "log level \"" + name + "\" is none of NONE, VERSION, WARN, INFO, TRACE"};
 }
 
+/// Another process's registered heap, whole; empty when there is no address space for it.
+Mapping map_heap(int file) {
+  struct stat facts{};
+  if (::fstat(file, &facts) != 0) return Mapping{};
+  Result<Mapping> heap =
+      Mapping::sparse(file, static_cast<std::size_t>(facts.st_size), InChildren::kNothing);
+  if (heap.ok()) return std::move(heap).value();
+  log_line(LogLevel::kInfo, "registered memory is not used: " + heap.status().message());
+  return Mapping{};
+}
+
 }  // namespace
 
 RuntimeImpl::RuntimeImpl(const Config& config, std::unique_ptr<ProgressThread> progress)
@@ -42,19 +55,22 @@ Result<std::shared_ptr<RuntimeImpl>> RuntimeImpl::start(const Config& config) {
 
 RuntimeImpl::~RuntimeImpl() { set_fork_guard(false); }
 
-std::shared_ptr<PeerProcess> RuntimeImpl::meet(const std::string& process_name, UniqueFd bell,
-                                               UniqueFd pidfd) {
+std::shared_ptr<PeerProcess> RuntimeImpl::meet(const std::string& process_name,
+                                               ProcessDescriptors descriptors) {
   const std::lock_guard lock{mutex_};
   std::weak_ptr<PeerProcess>& known = peers_[process_name];
   if (auto peer = known.lock()) return peer;
-  const int watched = pidfd.get();
+  const int watched = descriptors.pidfd.get();
   // The poller must forget the descriptor before it is closed: copies of it live in other
   // processes.
   const auto forget = [this, watched](PeerProcess* peer) {
     progress_->poller().remove(watched);
     delete peer;
   };
-  std::shared_ptr<PeerProcess> peer{new PeerProcess{std::move(bell), std::move(pidfd)}, forget};
+  std::shared_ptr<PeerProcess> peer{
+      new PeerProcess{std::move(descriptors.bell), std::move(descriptors.pidfd),
+                      map_heap(descriptors.heap.get())},
+      forget};
   if (watched >= 0 && !progress_->poller().add(watched).ok()) {
     log_line(LogLevel::kWarn,
              "cannot watch a peer process; its death will be noticed a second later");

@@ -31,7 +31,8 @@ class RuntimeImpl : public std::enable_shared_from_this<RuntimeImpl> {
   CompletionThread& completions() noexcept { return completions_; }
 
   /// The process of that name, made from the descriptors when it is met for the first time.
-  std::shared_ptr<PeerProcess> meet(const std::string& process_name, UniqueFd bell, UniqueFd pidfd);
+  std::shared_ptr<PeerProcess> meet(const std::string& process_name,
+                                    ProcessDescriptors descriptors);
 
  private:
   RuntimeImpl(const Config& config, std::unique_ptr<ProgressThread> progress);

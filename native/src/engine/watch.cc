@@ -27,6 +27,7 @@ Watch::Watch(Group& group, const Config& config)
 
 void Watch::begin(const Signature& operation, std::chrono::milliseconds timeout) {
   operation_ = operation;
+  running_ = true;
   timeout_ = timeout;
   clock_runs_ = false;
   warned_ = false;
@@ -53,6 +54,7 @@ Deadline Watch::deadline() {
 }
 
 void Watch::end() {
+  running_ = false;
   if (std::exchange(announced_, false)) group_.board->set_not_waiting(group_.self);
 }
 
@@ -77,13 +79,16 @@ Status Watch::verdict() {
 
 Status Watch::report_own(const Status& own) {
   const StatusCode code = own.code() == StatusCode::kAborted ? StatusCode::kPeerLost : own.code();
-  const Fault fault{Status{code, group_.describe(operation_) + " failed: " +
-                                     group_.name_of(group_.self) + ": " + own.message()},
-                    operation_.sequence};
+  const std::string what = running_ ? group_.describe(operation_) + " failed: " : "";
+  const Fault fault{Status{code, what + group_.name_of(group_.self) + ": " + own.message()},
+                    failing_sequence()};
   if (!group_.board->record_fault(fault)) return group_.board->fault().status;
   group_.bell->ring();
   return own;
 }
+
+// What fails between two operations leaves the first of them to its end elsewhere.
+std::uint64_t Watch::failing_sequence() const { return operation_.sequence + (running_ ? 0 : 1); }
 
 void Watch::report(const Fault& fault) {
   group_.board->record_fault(fault);
@@ -91,7 +96,7 @@ void Watch::report(const Fault& fault) {
 }
 
 void Watch::report(StatusCode code, const std::string& text) {
-  report(Fault{Status{code, text}, operation_.sequence});
+  report(Fault{Status{code, text}, failing_sequence()});
 }
 
 void Watch::broadcast(const Notice& notice) {
@@ -144,7 +149,7 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
 // has sent its fault first. `look_for_the_dead` decides.
 void Watch::on_closed(Rank peer, const Status&) { closed_[static_cast<std::size_t>(peer)] = true; }
 
-void Watch::look_for_the_dead() {
+std::vector<Rank> Watch::dead() const {
   std::vector<Rank> dead;
   const auto& locals = group_.local_ranks();
   for (std::size_t local = 0; local < group_.bell->peers().size(); ++local) {
@@ -155,6 +160,11 @@ void Watch::look_for_the_dead() {
     if (closed_[rank]) dead.push_back(static_cast<Rank>(rank));
   }
   std::erase_if(dead, [this](Rank rank) { return group_.board->has_finished(rank); });
+  return dead;
+}
+
+void Watch::look_for_the_dead() {
+  const std::vector<Rank> dead = this->dead();
   // A dying rank may have recorded why, or another rank may have; that text says more than ours.
   if (dead.empty() || group_.board->has_fault()) return;
   report(StatusCode::kPeerLost, group_.describe(operation_) + " failed: " + culprits(dead, "died"));
@@ -240,7 +250,6 @@ std::string Watch::last_seen(Rank rank) const {
   return is_local(rank) ? ", no operation yet" : "";
 }
 
-// "rank 1 (hostA, pid 7) died, last operation: barrier #3"
 std::string Watch::culprits(const std::vector<Rank>& ranks, const std::string& what) const {
   std::string text;
   for (const Rank rank : ranks) {

@@ -42,6 +42,12 @@ class Watch {
   /// Records a failure of this rank itself, in words that tell the others whose it is. Returns what
   /// this rank's operations end with: `own`, or the failure that was recorded before.
   Status report_own(const Status& own);
+  /// Makes this the group's failure unless there is one already, in words that name the culprit.
+  void report(StatusCode code, const std::string& text);
+  /// Ranks whose process or host is gone, other than in order.
+  std::vector<Rank> dead() const;
+  /// "rank 1 (hostA, pid 7) died, last operation: barrier #3; rank 2 ..."
+  std::string culprits(const std::vector<Rank>& ranks, const std::string& what) const;
   /// Tells ranks of other hosts.
   void broadcast(const Notice& notice);
   /// When `inspect` should be called at the latest.
@@ -52,7 +58,7 @@ class Watch {
 
   void start_clock();
   void report(const Fault& fault);
-  void report(StatusCode code, const std::string& text);
+  std::uint64_t failing_sequence() const;
   Status verdict();
   void look_for_the_dead();
   void look_for_leavers();
@@ -63,7 +69,6 @@ class Watch {
   Suspects suspects(const Execution& execution) const;
   bool is_local(Rank rank) const;
   std::string last_seen(Rank rank) const;
-  std::string culprits(const std::vector<Rank>& ranks, const std::string& what) const;
   std::string seconds_waited() const;
 
   Group& group_;
@@ -71,6 +76,7 @@ class Watch {
   std::vector<bool> closed_;  ///< connection lost, by rank
 
   Signature operation_;
+  bool running_ = false;  ///< the operation; else it is the last one
   std::chrono::milliseconds timeout_{0};
   bool clock_runs_ = false;  ///< the next three are valid
   Deadline deadline_ = Deadline::never();

@@ -20,6 +20,7 @@ class WorkState : public MpscNode {
 
   Request request;  ///< the baton holder's once queued
   const Deadline deadline;
+  Rank source = kAnyRank;           ///< of a receive: who sent; valid once done
   std::shared_ptr<WorkState> self;  ///< keeps it alive while it is queued or running
 
   bool is_done() const noexcept { return word_.load(std::memory_order_acquire) == kDone; }

@@ -28,6 +28,20 @@ Result<Mapping> Mapping::shared(int fd, std::size_t bytes) {
   return Mapping{static_cast<std::byte*>(address), bytes};
 }
 
+Result<Mapping> Mapping::sparse(int fd, std::size_t bytes, InChildren in_children) {
+  if (bytes == 0) return Mapping{};
+  // Made accessible afterwards, because a process that locks its memory (mlockall) would fill the
+  // holes of a mapping that is accessible from the start.
+  void* address = ::mmap(nullptr, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (address == MAP_FAILED)
+    return errno_status("mmap of " + std::to_string(bytes) + " bytes of address space");
+  Mapping mapping{static_cast<std::byte*>(address), bytes};
+  if (::mprotect(address, bytes, PROT_READ | PROT_WRITE) != 0) return errno_status("mprotect");
+  ::madvise(address, bytes, MADV_DONTDUMP);
+  if (in_children == InChildren::kNothing) ::madvise(address, bytes, MADV_DONTFORK);
+  return mapping;
+}
+
 Result<Mapping> Mapping::anonymous(std::size_t bytes) {
   void* address =
       ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -9,8 +9,10 @@
 
 namespace smddp {
 
-/// Owns one mmap'ed region. Shared mappings are hidden from forked children, which may not use the
-/// engine.
+/// What a forked child finds at the address of a mapping.
+enum class InChildren : bool { kNothing, kShared };
+
+/// Owns one mmap'ed region. The engine's own are hidden from forked children, which may not use it.
 class Mapping {
  public:
   Mapping() noexcept = default;
@@ -22,6 +24,9 @@ class Mapping {
 
   /// Maps `bytes` of a shared-memory descriptor.
   static Result<Mapping> shared(int fd, std::size_t bytes);
+  /// Maps `bytes` of a sparse descriptor, most of which will never be touched; 0 is legal. Core
+  /// dumps leave it out, because writing them would fill the holes.
+  static Result<Mapping> sparse(int fd, std::size_t bytes, InChildren in_children);
   /// Zeroed memory of this process alone, for a group with one rank per host.
   static Result<Mapping> anonymous(std::size_t bytes);
 

@@ -31,9 +31,11 @@ Plan mesh_plan(const CollectiveSpec& spec, const Mesh& mesh) {
     case Collective::kAllToAll:
       return mesh_all_to_all(spec, mesh);
     case Collective::kGather:
-      break;
+      return mesh_gather(spec, mesh);
+    case Collective::kScatter:
+      return mesh_scatter(spec, mesh);
   }
-  assert(false && "gather exists inside a host only");
+  assert(false && "no such collective");
   return {};
 }
 

@@ -15,6 +15,8 @@ namespace smddp {
 ///   all_gather: rank r contributes counts[r]; out holds their concatenation in rank order.
 ///   reduce_scatter: in holds the concatenation, rank r receives counts[r].
 ///   all_to_all: send_counts[r] go to rank r (in = their concatenation), counts[r] come from it.
+///   gather: all_gather whose `out` only the root has.
+///   scatter: in of the root holds the concatenation, rank r receives counts[r].
 ///   barrier: nothing.
 struct CollectiveSpec {
   Collective collective = Collective::kBarrier;
@@ -28,10 +30,10 @@ struct CollectiveSpec {
 };
 
 /// The steps of rank `self`. Pure; arguments are valid (the engine checked them). In-place forms
-/// are legal: in == out (all_reduce, reduce, broadcast), in == out + offset of self (all_gather),
-/// out == in + offset of self (reduce_scatter); all_to_all is never in place. `in` of non-roots of
-/// broadcast and `out` of non-roots of reduce may be missing altogether. kAverage divides by the
-/// world size exactly once per element.
+/// are legal: in == out (all_reduce, reduce, broadcast), in == out + offset of self (all_gather,
+/// gather), out == in + offset of self (reduce_scatter, scatter); all_to_all is never in place.
+/// `in` of non-roots of broadcast and scatter and `out` of non-roots of reduce and gather may be
+/// missing altogether. kAverage divides by the world size exactly once per element.
 Plan make_plan(const CollectiveSpec& spec, const Placement& placement, Rank self);
 
 }  // namespace smddp

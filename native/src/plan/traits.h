@@ -13,7 +13,13 @@ inline bool is_reducing(Collective collective) {
 /// Whether one rank is the source or the target.
 inline bool is_rooted(Collective collective) {
   return collective == Collective::kReduce || collective == Collective::kBroadcast ||
-         collective == Collective::kGather;
+         collective == Collective::kGather || collective == Collective::kScatter;
+}
+
+/// Whether ranks have blocks whose sizes are the same `counts` on all of them.
+inline bool has_blocks(Collective collective) {
+  return collective == Collective::kAllGather || collective == Collective::kReduceScatter ||
+         collective == Collective::kGather || collective == Collective::kScatter;
 }
 
 }  // namespace smddp

@@ -72,9 +72,13 @@ class Promise {
       case Collective::kBarrier:
         return check_entered(rank);
       case Collective::kGather:
-        break;
+        return rank == spec.root ? check_gathered(rank) : Status{};
+      case Collective::kScatter: {
+        const Part block = blocks_of(spec.counts)[static_cast<std::size_t>(rank)];
+        return check_block(rank, {0, block.count}, spec.root, block.offset);
+      }
     }
-    return invalid("this collective exists inside a host only");
+    return invalid("unknown collective");
   }
 
   /// `out` holds the reduction of elements `offset`... of all ranks' `in`.

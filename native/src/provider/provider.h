@@ -30,8 +30,13 @@ class Provider {
   virtual void post(const NativeCall& call, Token token) = 0;
   /// Returns true when anything moved.
   virtual bool progress(CompletionSink& sink) = 0;
-  /// Forgets the posted call: its buffers are not touched again.
+  /// Forgets the posted call: this rank touches no buffer of it again.
   virtual void abandon() noexcept = 0;
+  /// Whether the next `progress` may write into the memory of peers: not once the call has failed.
+  virtual bool writes_to_peers() const noexcept = 0;
+  /// After `abandon`: ranks that may still write into this one's arrays, because they have neither
+  /// finished nor abandoned the call; cold.
+  virtual std::vector<Rank> writers() const = 0;
   /// Whether the posted call waits while another rank of the group has to share the calling
   /// thread's processor, so that the thread should offer it at once.
   virtual bool shares_processor() noexcept = 0;

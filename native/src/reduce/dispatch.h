@@ -8,12 +8,17 @@
 
 namespace smddp::reduce {
 
+/// Arrays usually begin at the same place of a page, so that more of them, written at the same
+/// time, would fight for the same lines of the cache.
+inline constexpr std::size_t kMostTargets = 8;
+
 /// What one kernel call works on; the meaning is that of `reduce_sources`.
 struct KernelArgs {
   const std::byte* const* sources;
   std::size_t source_count;
-  std::byte* target;
-  std::size_t count;  ///< elements
+  std::byte* const* targets;
+  std::size_t target_count;  ///< 1 to kMostTargets
+  std::size_t count;         ///< elements
   int divisor;
 };
 

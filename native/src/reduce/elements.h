@@ -2,9 +2,9 @@
 
 // How elements lie in memory and in which type they are computed with.
 //
-// An element type has `Stored` and `Computed` lanes, and load/store between memory and a pack of
-// `Computed`. `Isa` describes the instruction set: kVectorBytes, and the functions of
-// PortableConversions.
+// An element type has `Stored` and `Computed` lanes, load() from memory into a pack of `Computed`,
+// and as_stored() from that into the pack that memory holds. `Isa` describes the instruction set:
+// kVectorBytes, and the functions of PortableConversions.
 
 #include "reduce/convert.h"
 #include "reduce/pack.h"
@@ -24,11 +24,11 @@ struct Plain {
   }
 
   template <class Isa, class P>
-  [[gnu::always_inline]] static void store(std::byte* to, P value) {
+  [[gnu::always_inline]] static P as_stored(P value) {
     if constexpr (std::is_floating_point_v<T>) {
-      store_pack(to, with_canonical_nan(value));
+      return with_canonical_nan(value);
     } else {
-      store_pack(to, value);
+      return value;
     }
   }
 };
@@ -51,8 +51,8 @@ struct BFloat16 {
   }
 
   template <class Isa, class P>
-  [[gnu::always_inline]] static void store(std::byte* to, P value) {
-    store_pack(to, Isa::narrow(bfloat16_from_float(value)));
+  [[gnu::always_inline]] static auto as_stored(P value) {
+    return Isa::narrow(bfloat16_from_float(value));
   }
 };
 
@@ -66,8 +66,8 @@ struct Float16 {
   }
 
   template <class Isa, class P>
-  [[gnu::always_inline]] static void store(std::byte* to, P value) {
-    store_pack(to, Isa::half_from_float(value));
+  [[gnu::always_inline]] static auto as_stored(P value) {
+    return Isa::half_from_float(value);
   }
 };
 

@@ -87,5 +87,34 @@ template <class P>
   }
 }
 
+// What becomes of a result before it is stored.
+
+struct AsItIs {
+  template <class P>
+  [[gnu::always_inline]] P operator()(P value) const {
+    return value;
+  }
+};
+
+struct Divided {
+  int divisor;
+  template <class P>
+  [[gnu::always_inline]] P operator()(P value) const {
+    return divided(value, divisor);
+  }
+};
+
+/// A float divided by a power of two: the product with its reciprocal is the same real number, and
+/// so the same bits, at a tenth of the time.
+struct Scaled {
+  double reciprocal;
+  template <class P>
+  [[gnu::always_inline]] P operator()(P value) const {
+    return value * static_cast<LaneOf<P>>(reciprocal);
+  }
+};
+
+constexpr bool is_power_of_two(int number) { return (number & (number - 1)) == 0; }
+
 }  // namespace
 }  // namespace smddp::reduce

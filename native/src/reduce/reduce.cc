@@ -1,7 +1,9 @@
 #include "reduce/reduce.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "reduce/dispatch.h"
 
@@ -13,14 +15,16 @@ const reduce::KernelTable& best_kernels() {
   return best;
 }
 
-[[noreturn]] void abort_undefined(DType dtype, ReduceOp op, int divisor, std::size_t source_count) {
+[[noreturn]] void abort_undefined(DType dtype, ReduceOp op, int divisor, std::size_t source_count,
+                                  std::size_t target_count) {
   const std::string_view op_name = name_of(op);
   const std::string_view dtype_name = name_of(dtype);
-  std::fprintf(
-      stderr,
-      "smddp: reduce_sources: %.*s of %.*s over %zu sources with divisor %d is not defined\n",
-      static_cast<int>(op_name.size()), op_name.data(), static_cast<int>(dtype_name.size()),
-      dtype_name.data(), source_count, divisor);
+  std::fprintf(stderr,
+               "smddp: reduce_sources: %.*s of %.*s, %zu sources, %zu targets, divisor %d is not "
+               "defined\n",
+               static_cast<int>(op_name.size()), op_name.data(),
+               static_cast<int>(dtype_name.size()), dtype_name.data(), source_count, target_count,
+               divisor);
   std::abort();
 }
 
@@ -38,13 +42,16 @@ const KernelTable* kernels_for(std::string_view name) {
 }  // namespace reduce
 
 void reduce_sources(DType dtype, ReduceOp op, int divisor,
-                    std::span<const std::byte* const> sources, std::byte* target,
+                    std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                     std::size_t count) {
   const reduce::Kernel kernel = best_kernels().find(dtype, op);
   const bool divides_bool = dtype == DType::kBool && divisor > 1;
-  if (kernel == nullptr || divides_bool || sources.empty())
-    abort_undefined(dtype, op, divisor, sources.size());
-  kernel({sources.data(), sources.size(), target, count, divisor});
+  if (kernel == nullptr || divides_bool || sources.empty() || targets.empty())
+    abort_undefined(dtype, op, divisor, sources.size(), targets.size());
+  const std::size_t together = std::min(targets.size(), reduce::kMostTargets);
+  kernel({sources.data(), sources.size(), targets.data(), together, count, divisor});
+  for (std::byte* const target : targets.subspan(together))
+    std::memcpy(target, targets.front(), count * size_of(dtype));
 }
 
 std::string_view simd_name() { return best_kernels().name; }

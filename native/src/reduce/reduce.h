@@ -9,7 +9,7 @@
 namespace smddp {
 
 /// target[i] = ((s0[i] op s1[i]) op (s2[i] op s3[i])) op ..., then divided by `divisor` when that
-/// is above 1.
+/// is above 1, for each of the targets.
 ///
 /// The order is canonical: a balanced binary tree over the index of the source, where a range of n
 /// sources is split at the largest power of two below n. float16 and bfloat16 accumulate in float32
@@ -18,13 +18,13 @@ namespace smddp {
 /// as the positive quiet NaN without payload. A bool is false when its byte is 0; 0 or 1 is
 /// written.
 ///
-/// `target` may be equal to one of the sources (exactly, not shifted). `count` may be 0. Pointers
+/// A target may be equal to one of the sources (exactly, not shifted). `count` may be 0. Pointers
 /// are aligned as the element type. The result has the same bits on every instruction set.
 ///
 /// Aborts, with a message, when `op` is not defined on `dtype` (`op` is never kAverage: that is
-/// kSum with a divisor), when bools are to be divided, or when there is no source.
+/// kSum with a divisor), when bools are to be divided, or when there is no source or no target.
 void reduce_sources(DType dtype, ReduceOp op, int divisor,
-                    std::span<const std::byte* const> sources, std::byte* target,
+                    std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                     std::size_t count);
 
 /// Instruction set that the machine's best kernels use: "avx512", "avx2" or "baseline".

@@ -44,36 +44,53 @@ struct Sources {
   std::size_t first;
 };
 
-/// `count` elements of exactly kSources sources into `out`, which may be one of them.
-template <class Isa, class In, class Out, class Op, std::size_t kSources>
-void reduce_fused(Sources sources, std::byte* out, std::size_t count) {
+/// Where a result goes: into all `count` of them, at least one, from element `first` on.
+struct Targets {
+  std::byte* const* data;
+  std::size_t count;
+  std::size_t first;
+};
+
+/// `count` elements of exactly kSources sources. A target may be one of the sources.
+template <class Isa, class In, class Out, class Op, std::size_t kSources, class Finish>
+void reduce_fused(Sources sources, Targets targets, std::size_t count, Finish finish) {
   constexpr std::size_t kLanes = Isa::kVectorBytes / sizeof(typename In::Computed);
-  // A copy, because the stores below could, for all the compiler knows, change the caller's.
+  // Copies, because the stores below could, for all the compiler knows, change the caller's.
   const std::byte* begin[kSources];
   for (std::size_t k = 0; k < kSources; ++k) {
     begin[k] = sources.data[k] + sources.first * sizeof(typename In::Stored);
   }
+  std::byte* to[kMostTargets];
+  for (std::size_t k = 0; k < targets.count; ++k) {
+    to[k] = targets.data[k] + targets.first * sizeof(typename Out::Stored);
+  }
   for_each_pack<kLanes>(count, [&](std::size_t i, auto lanes) __attribute__((always_inline)) {
     auto value =
         tree_of_packs<Isa, In, Op, kSources, lanes>(begin, i * sizeof(typename In::Stored));
-    Out::template store<Isa>(out + i * sizeof(typename Out::Stored), value);
+    const auto result = Out::template as_stored<Isa>(finish(value));
+    // Storing to all at once rather than copying afterwards: the next sources are already on their
+    // way from memory meanwhile.
+    std::size_t k = 0;
+    do {
+      store_pack(to[k] + i * sizeof(typename Out::Stored), result);
+    } while (++k < targets.count);
   });
 }
 
 /// As above, for any number of sources that is_fused().
-template <class Isa, class In, class Out, class Op>
-void reduce_in_one_pass(Sources sources, std::byte* out, std::size_t count) {
+template <class Isa, class In, class Out, class Op, class Finish>
+void reduce_in_one_pass(Sources sources, Targets targets, std::size_t count, Finish finish) {
   switch (sources.count) {
     case 1:
-      return reduce_fused<Isa, In, Out, Op, 1>(sources, out, count);
+      return reduce_fused<Isa, In, Out, Op, 1>(sources, targets, count, finish);
     case 2:
-      return reduce_fused<Isa, In, Out, Op, 2>(sources, out, count);
+      return reduce_fused<Isa, In, Out, Op, 2>(sources, targets, count, finish);
     case 3:
-      return reduce_fused<Isa, In, Out, Op, 3>(sources, out, count);
+      return reduce_fused<Isa, In, Out, Op, 3>(sources, targets, count, finish);
     case 4:
-      return reduce_fused<Isa, In, Out, Op, 4>(sources, out, count);
+      return reduce_fused<Isa, In, Out, Op, 4>(sources, targets, count, finish);
     default:
-      return reduce_fused<Isa, In, Out, Op, 8>(sources, out, count);
+      return reduce_fused<Isa, In, Out, Op, 8>(sources, targets, count, finish);
   }
 }
 
@@ -81,61 +98,50 @@ void reduce_in_one_pass(Sources sources, std::byte* out, std::size_t count) {
 template <class Element>
 using PartialOf = Plain<typename Element::Computed>;
 
-/// At most one block of elements. `out` may be a source: all are read before it is written.
-template <class Isa, class Element, class Out, class Op>
-void reduce_block(Sources sources, std::byte* out, std::size_t count) {
+/// At most one block of elements. A target may be a source: all are read before it is written.
+template <class Isa, class Element, class Out, class Op, class Finish>
+void reduce_block(Sources sources, Targets targets, std::size_t count, Finish finish) {
   using Partial = PartialOf<Element>;
   if (is_fused(sources.count)) {
-    return reduce_in_one_pass<Isa, Element, Out, Op>(sources, out, count);
+    return reduce_in_one_pass<Isa, Element, Out, Op>(sources, targets, count, finish);
   }
   const std::size_t left = left_sources(sources.count);
   alignas(Isa::kVectorBytes) std::byte left_half[kBlockBytes];
   alignas(Isa::kVectorBytes) std::byte right_half[kBlockBytes];
-  reduce_block<Isa, Element, Partial, Op>({sources.data, left, sources.first}, left_half, count);
+  std::byte* const halves[] = {left_half, right_half};
+  reduce_block<Isa, Element, Partial, Op>({sources.data, left, sources.first}, {halves, 1, 0},
+                                          count, AsItIs{});
   reduce_block<Isa, Element, Partial, Op>(
-      {sources.data + left, sources.count - left, sources.first}, right_half, count);
-  const std::byte* const halves[] = {left_half, right_half};
-  reduce_fused<Isa, Partial, Out, Op, 2>({halves, 2, 0}, out, count);
+      {sources.data + left, sources.count - left, sources.first}, {halves + 1, 1, 0}, count,
+      AsItIs{});
+  reduce_fused<Isa, Partial, Out, Op, 2>({halves, 2, 0}, targets, count, finish);
 }
 
-/// A block of partial results, divided, into `out` as elements.
-template <class Isa, class Element>
-void divide_block(const std::byte* block, int divisor, std::byte* out, std::size_t count) {
-  using Computed = typename Element::Computed;
-  for_each_pack<Isa::kVectorBytes / sizeof(Computed)>(
-      count, [&](std::size_t i, auto lanes) __attribute__((always_inline)) {
-        auto value = load_pack<Pack<Computed, lanes>>(block + i * sizeof(Computed));
-        Element::template store<Isa>(out + i * sizeof(typename Element::Stored),
-                                     divided(value, divisor));
-      });
-}
-
-template <class Isa, class Element, class Op>
-void reduce_by_blocks(const KernelArgs& args) {
+template <class Isa, class Element, class Op, class Finish>
+void reduce_all(const KernelArgs& args, Finish finish) {
+  const Sources sources = {args.sources, args.source_count, 0};
+  if (is_fused(sources.count)) {
+    return reduce_in_one_pass<Isa, Element, Element, Op>(
+        sources, {args.targets, args.target_count, 0}, args.count, finish);
+  }
   constexpr std::size_t kBlockElements = kBlockBytes / sizeof(typename Element::Computed);
-  alignas(Isa::kVectorBytes) std::byte result[kBlockBytes];
   for (std::size_t first = 0; first < args.count; first += kBlockElements) {
     const std::size_t rest = args.count - first;
     const std::size_t count = rest < kBlockElements ? rest : kBlockElements;
-    const Sources sources = {args.sources, args.source_count, first};
-    std::byte* const out = args.target + first * sizeof(typename Element::Stored);
-    if (args.divisor > 1) {
-      reduce_block<Isa, Element, PartialOf<Element>, Op>(sources, result, count);
-      divide_block<Isa, Element>(result, args.divisor, out, count);
-    } else {
-      reduce_block<Isa, Element, Element, Op>(sources, out, count);
-    }
+    reduce_block<Isa, Element, Element, Op>({sources.data, sources.count, first},
+                                            {args.targets, args.target_count, first}, count,
+                                            finish);
   }
 }
 
 template <class Isa, class Element, class Op>
 void reduce_kernel(const KernelArgs& args) {
-  if (is_fused(args.source_count) && args.divisor <= 1) {
-    reduce_in_one_pass<Isa, Element, Element, Op>({args.sources, args.source_count, 0}, args.target,
-                                                  args.count);
-  } else {
-    reduce_by_blocks<Isa, Element, Op>(args);
+  if (args.divisor <= 1) return reduce_all<Isa, Element, Op>(args, AsItIs{});
+  if constexpr (std::is_floating_point_v<typename Element::Computed>) {
+    if (is_power_of_two(args.divisor))
+      return reduce_all<Isa, Element, Op>(args, Scaled{1.0 / args.divisor});
   }
+  reduce_all<Isa, Element, Op>(args, Divided{args.divisor});
 }
 
 }  // namespace

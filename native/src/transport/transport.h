@@ -78,6 +78,8 @@ class Transport {
   /// True when everything posted with `post_send` and `post_notice` was handed to the operating
   /// system.
   virtual bool flushed() const noexcept = 0;
+  /// The same, of what was posted for one peer.
+  virtual bool flushed_to(Rank peer) const noexcept = 0;
   /// True when all of it has reached the peers' hosts, as far as they can be reached: then closing
   /// loses nothing, whatever the peers still send.
   virtual bool delivered() const noexcept { return flushed(); }

@@ -12,12 +12,20 @@ namespace smddp::test {
 namespace {
 
 /// Bytes around every buffer that nothing may touch. A multiple of the largest element.
-constexpr std::size_t kGuardBytes = 40;
+constexpr std::size_t kGuardBytes = 48;
 constexpr std::byte kGuard{0xA5};
 
 bool reduces(Collective collective) {
   return collective == Collective::kAllReduce || collective == Collective::kReduce ||
          collective == Collective::kReduceScatter;
+}
+
+bool gathers(Collective collective) {
+  return collective == Collective::kAllGather || collective == Collective::kGather;
+}
+
+bool scatters(Collective collective) {
+  return collective == Collective::kReduceScatter || collective == Collective::kScatter;
 }
 
 bool is_bitwise(ReduceOp op) {
@@ -82,6 +90,17 @@ void store(DType dtype, std::byte* to, long value) {
     case DType::kBFloat16:
       return write(to, static_cast<std::uint16_t>(
                            std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16));
+    case DType::kComplex64:
+      write(to, static_cast<float>(value));
+      return write(to + 4, static_cast<float>(-value - 1));
+    case DType::kComplex128:
+      write(to, static_cast<double>(value));
+      return write(to + 8, static_cast<double>(-value - 1));
+    case DType::kFloat8E4m3fn:  // moved as they are
+    case DType::kFloat8E5m2:
+    case DType::kFloat8E4m3fnuz:
+    case DType::kFloat8E5m2fnuz:
+    case DType::kFloat8E8m0fnu:
     case DType::kInt8:
     case DType::kUint8:
     case DType::kBool:
@@ -116,10 +135,13 @@ std::string describe(const Case& what) {
 std::byte* Call::Block::data() { return bytes.empty() ? nullptr : bytes.data() + kGuardBytes; }
 
 Call::Call(const Case& what, Rank self, int world) : what_(what), self_(self), world_(world) {
+  const bool is_rooted_move =
+      what.collective == Collective::kGather || what.collective == Collective::kScatter;
+  if (is_rooted_move && self != what.root) what_.in_place = false;  // it has one of the two alone
   const std::vector<long> brought = brought_by(self);
-  if (what.in_place) {
+  if (what_.in_place) {
     std::vector<long> before = brought;
-    if (what.collective == Collective::kAllGather) {
+    if (gathers(what.collective)) {
       before.assign(total(blocks()), 0);
       std::copy(brought.begin(), brought.end(),
                 before.begin() + static_cast<std::ptrdiff_t>(own_block_begin()));
@@ -153,10 +175,7 @@ std::size_t Call::sent(Rank sender, Rank receiver) const {
 }
 
 std::size_t Call::own_block_begin() const {
-  if (what_.collective != Collective::kAllGather &&
-      what_.collective != Collective::kReduceScatter) {
-    return 0;
-  }
+  if (!gathers(what_.collective) && !scatters(what_.collective)) return 0;
   std::size_t begin = 0;
   for (Rank rank = 0; rank < self_; ++rank) begin += blocks()[static_cast<std::size_t>(rank)];
   return begin;
@@ -164,8 +183,9 @@ std::size_t Call::own_block_begin() const {
 
 std::vector<long> Call::brought_by(Rank rank) const {
   std::size_t count = what_.count;
-  if (what_.collective == Collective::kAllGather) count = blocks()[static_cast<std::size_t>(rank)];
-  if (what_.collective == Collective::kReduceScatter) count = total(blocks());
+  if (gathers(what_.collective)) count = blocks()[static_cast<std::size_t>(rank)];
+  if (scatters(what_.collective)) count = total(blocks());
+  if (what_.collective == Collective::kScatter && rank != what_.root) count = 0;
   if (what_.collective == Collective::kAllToAll) {
     count = 0;
     for (Rank to = 0; to < world_; ++to) count += sent(rank, to);
@@ -200,6 +220,15 @@ std::vector<long> Call::exchanged() const {
   return values;
 }
 
+std::vector<long> Call::gathered() const {
+  std::vector<long> all;
+  for (Rank rank = 0; rank < world_; ++rank) {
+    const std::vector<long> part = brought_by(rank);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
 std::vector<long> Call::result() const {
   switch (what_.collective) {
     case Collective::kAllReduce:
@@ -212,13 +241,15 @@ std::vector<long> Call::result() const {
       return brought_by(what_.root);
     case Collective::kAllToAll:
       return exchanged();
-    case Collective::kAllGather: {
-      std::vector<long> all;
-      for (Rank rank = 0; rank < world_; ++rank) {
-        const std::vector<long> part = brought_by(rank);
-        all.insert(all.end(), part.begin(), part.end());
-      }
-      return all;
+    case Collective::kAllGather:
+      return gathered();
+    case Collective::kGather:
+      return self_ == what_.root ? gathered() : std::vector<long>{};
+    case Collective::kScatter: {
+      const std::vector<long> all = brought_by(what_.root);
+      const auto first = all.begin() + static_cast<std::ptrdiff_t>(own_block_begin());
+      const std::size_t own = blocks()[static_cast<std::size_t>(self_)];
+      return {first, first + static_cast<std::ptrdiff_t>(own)};
     }
     default:
       return {};
@@ -227,7 +258,7 @@ std::vector<long> Call::result() const {
 
 std::vector<long> Call::in_place_after() const {
   const std::vector<long> got = result();
-  if (what_.collective == Collective::kAllGather) return got;
+  if (gathers(what_.collective)) return got;
   std::vector<long> after = brought_by(self_);
   std::copy(got.begin(), got.end(), after.begin() + static_cast<std::ptrdiff_t>(own_block_begin()));
   return after;
@@ -247,10 +278,9 @@ Request Call::request() {
     }
   }
   std::byte* const own = in_.data() + own_block_begin() * size_of(what_.dtype);
-  request.in = what_.in_place && what_.collective == Collective::kAllGather ? own : in_.data();
+  request.in = what_.in_place && gathers(what_.collective) ? own : in_.data();
   request.out = out_.data();
-  if (what_.in_place)
-    request.out = what_.collective == Collective::kReduceScatter ? own : in_.data();
+  if (what_.in_place) request.out = scatters(what_.collective) ? own : in_.data();
   if (what_.in_place && what_.collective == Collective::kBroadcast) request.in = nullptr;
   return request;
 }
@@ -269,12 +299,12 @@ namespace {
 constexpr std::size_t kCounts[] = {0, 1, 37, 1024, 4097, 10007};
 
 bool is_rooted(Collective collective) {
-  return collective == Collective::kBroadcast || collective == Collective::kReduce;
+  return collective == Collective::kBroadcast || collective == Collective::kReduce ||
+         collective == Collective::kGather || collective == Collective::kScatter;
 }
 
 bool has_blocks(Collective collective) {
-  return collective == Collective::kAllGather || collective == Collective::kReduceScatter ||
-         collective == Collective::kAllToAll;
+  return gathers(collective) || scatters(collective) || collective == Collective::kAllToAll;
 }
 
 struct Layout {

@@ -44,6 +44,7 @@ class Call {
   std::vector<long> result() const;
   std::vector<long> reduced(std::size_t first, std::size_t count) const;
   std::vector<long> exchanged() const;
+  std::vector<long> gathered() const;
   std::vector<std::size_t> blocks() const;
   /// Elements that `sender` sends to `receiver` in an all_to_all.
   std::size_t sent(Rank sender, Rank receiver) const;
@@ -68,7 +69,7 @@ std::vector<Case> sized_cases(Collective collective, int world);
 inline constexpr Collective kCollectives[] = {
     Collective::kBarrier,       Collective::kBroadcast, Collective::kAllGather,
     Collective::kAllToAll,      Collective::kAllReduce, Collective::kReduce,
-    Collective::kReduceScatter,
+    Collective::kReduceScatter, Collective::kGather,    Collective::kScatter,
 };
 
 /// One of how many cases runs: sanitizers make everything slower.

@@ -77,6 +77,14 @@ void visit_blocks(const Placement& placement, const std::function<void(const Cas
     visit(uniform(placement, spec));
     spec.op = ReduceOp::kAverage;
     visit(uniform(placement, spec));
+    spec.op = ReduceOp::kSum;
+    for (const int root : roots_of(placement.world())) {
+      spec.root = root;
+      for (const Collective collective : {Collective::kGather, Collective::kScatter}) {
+        spec.collective = collective;
+        visit(uniform(placement, spec));
+      }
+    }
   }
 }
 

@@ -60,6 +60,11 @@ std::vector<Case> cases() {
     }
     all.push_back(blocks(Collective::kReduceScatter, counts, placement));
     all.push_back(blocks(Collective::kAllGather, counts, placement));
+    for (const Collective collective : {Collective::kGather, Collective::kScatter}) {
+      Case rooted = blocks(collective, counts, placement);
+      for (CollectiveSpec& spec : rooted.specs) spec.root = static_cast<Rank>(world) - 2;
+      all.push_back(rooted);
+    }
     Case exchange = blocks(Collective::kAllToAll, std::vector<std::size_t>(world, 2), placement);
     for (CollectiveSpec& spec : exchange.specs) spec.send_counts = spec.counts;
     all.push_back(exchange);
@@ -106,18 +111,22 @@ bool waits_without(const Plan& plan, std::size_t step, std::uint32_t earlier, bo
   return false;
 }
 
-/// An exchange between neighbours uses its parts only; where the range around them ends says
-/// nothing.
-bool is_harmless(const Step& step) {
-  if (step.kind != StepKind::kNative || step.native.collective != Collective::kAllToAll)
-    return false;
+/// What is exchanged, gathered or scattered among neighbours are parts; where the range around them
+/// ends says nothing.
+bool is_harmless(const Step& step, const Range& changed) {
+  if (step.kind != StepKind::kNative) return false;
+  const Collective collective = step.native.collective;
   const auto holds = [](const Range& range, const std::vector<Part>& parts) {
     return range.offset == 0 && std::all_of(parts.begin(), parts.end(), [&](const Part& part) {
              return part.offset + part.count <= range.count;
            });
   };
-  return holds(step.native.in, step.native.in_parts) &&
-         holds(step.native.out, step.native.out_parts);
+  if (&changed == &step.native.in) {
+    return (collective == Collective::kAllToAll || collective == Collective::kScatter) &&
+           holds(changed, step.native.in_parts);
+  }
+  return (collective == Collective::kAllToAll || collective == Collective::kGather) &&
+         &changed == &step.native.out && holds(changed, step.native.out_parts);
 }
 
 /// Applies `change` to range number `choice` of those of the step that have elements. Returns false
@@ -129,7 +138,7 @@ bool change_range(Step& step, std::size_t choice, const std::function<void(Range
   std::erase_if(ranges, [](const Range* range) { return range->count == 0; });
   if (choice >= ranges.size()) return false;
   change(*ranges[choice]);
-  return !is_harmless(step);
+  return !is_harmless(step, *ranges[choice]);
 }
 
 }  // namespace

@@ -137,6 +137,28 @@ TEST_CASE("rooted collectives move the vector over each wire once") {
   CHECK(sent_by_host(uniform(placement, spec)) == std::vector<std::size_t>{25, 0, 25});
 }
 
+TEST_CASE("gather and scatter send each block of other hosts straight to and from the root") {
+  const Placement placement = consecutive({3, 1, 2});
+  CollectiveSpec spec;
+  spec.counts = {5, 0, 7, 11, 2, 3};
+  spec.root = 4;
+  spec.collective = Collective::kGather;
+  CHECK(sent_by_host(uniform(placement, spec)) == std::vector<std::size_t>{12, 11, 0});
+  spec.collective = Collective::kScatter;
+  CHECK(sent_by_host(uniform(placement, spec)) == std::vector<std::size_t>{0, 0, 23});
+  CHECK(to_string(make_plan(spec, placement, 4)) ==
+        "mesh: 9 steps, scratch 0\n"
+        "0: send nothing -> rank 0\n"
+        "1: send nothing -> rank 3\n"
+        "2: recv rank 3 -> nothing\n"
+        "3: recv rank 0 -> nothing\n"
+        "4: send in[0, 5) -> rank 0\n"
+        "5: send in[5, 5) -> rank 1\n"
+        "6: send in[5, 12) -> rank 2\n"
+        "7: send in[12, 23) -> rank 3\n"
+        "8: native scatter root 0 in[0, 28) -> out[0, 2) in_parts 23+2 25+3\n");
+}
+
 TEST_CASE("lanes and shards are balanced: ranks of a lane send nearly the same") {
   const Case the_case = uniform(consecutive({4, 4, 4}), whole_vector(Collective::kAllReduce, 1003));
   std::size_t least = 1003;

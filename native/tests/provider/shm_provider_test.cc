@@ -1,106 +1,16 @@
 #include "provider/shm/shm_provider.h"
 
-#include <atomic>
-#include <cstring>
-#include <functional>
-#include <optional>
-#include <thread>
+#include <algorithm>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "memory/mapping.h"
-
-// Ranks are threads that share one mapping, so the thread sanitizer sees every access that real
-// processes make.
+#include "provider/rig.h"
 
 namespace smddp {
 namespace {
 
-constexpr std::size_t kHalfBytes = 4096;
-
-class Recorder final : public CompletionSink {
- public:
-  void complete(Token token, Status status) override {
-    REQUIRE(status.ok());
-    REQUIRE_FALSE(done.has_value());
-    done = token;
-  }
-  void mismatch(Rank peer, const Envelope&) override { mismatched = peer; }
-  void notice(Rank, std::span<const std::byte>) override {}
-  void peer_closed(Rank, const Status&) override {}
-
-  std::optional<Token> done;
-  std::optional<Rank> mismatched;
-};
-
-class SilentBell final : public PeerBell {
- public:
-  void ring() noexcept override {}
-};
-
-struct Rig {
-  explicit Rig(int ranks)
-      : size(ranks),
-        memory(std::move(Mapping::anonymous(ShmRegion::bytes_needed(ranks, kHalfBytes))).value()),
-        region(memory.bytes(), kHalfBytes) {}
-
-  std::unique_ptr<ShmProvider> provider(int rank) {
-    std::vector<Rank> names;
-    for (int i = 0; i < size; ++i) names.push_back(100 + i);
-    return std::make_unique<ShmProvider>(region, rank, names, bell, true);
-  }
-
-  void run(const std::function<void(ShmProvider&, int)>& body) {
-    std::vector<std::thread> threads;
-    for (int rank = 0; rank < size; ++rank) {
-      threads.emplace_back([&, rank] {
-        const auto mine = provider(rank);
-        body(*mine, rank);
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  int size;
-  Mapping memory;
-  ShmRegion region;
-  SilentBell bell;
-};
-
-void run_call(ShmProvider& provider, const NativeCall& call) {
-  static std::atomic<Token> next{1};
-  const Token token = next++;
-  Recorder recorder;
-  provider.post(call, token);
-  REQUIRE_FALSE(recorder.done.has_value());  // never from inside a post
-  while (!recorder.done) {
-    if (!provider.progress(recorder)) std::this_thread::yield();
-  }
-  REQUIRE(*recorder.done == token);
-}
-
-template <typename T>
-NativeCall call_on(const NativeStep& step, const std::vector<T>& in, std::vector<T>& out) {
-  return NativeCall{.step = &step,
-                    .dtype = DType::kInt32,
-                    .in = reinterpret_cast<const std::byte*>(in.data()),
-                    .out = reinterpret_cast<std::byte*>(out.data())};
-}
-
-int value(int rank, std::size_t i) { return rank * 1000003 + static_cast<int>(i) * 7; }
-
-std::vector<int> contribution(int rank, std::size_t count) {
-  std::vector<int> values(count);
-  for (std::size_t i = 0; i < count; ++i) values[i] = value(rank, i);
-  return values;
-}
-
-int sum_of(int ranks, std::size_t i) {
-  int sum = 0;
-  for (int rank = 0; rank < ranks; ++rank) sum += value(rank, i);
-  return sum;
-}
+using namespace test;
 
 TEST_CASE("all_reduce adds every rank once, in one round or many, sliced or not") {
   for (const int ranks : {1, 2, 3, 5}) {
@@ -161,6 +71,28 @@ TEST_CASE("all_gather, gather and broadcast move whole contributions") {
           if (collective == Collective::kBroadcast) expected = i < count ? value(1, i) : -1;
           REQUIRE(out[i] == expected);
         }
+      }
+    }
+  });
+}
+
+TEST_CASE("scatter takes parts of every size out of the root's memory") {
+  constexpr int kRanks = 4;
+  Rig rig{kRanks};
+  rig.run([&](ShmProvider& provider, int rank) {
+    for (const int root : {0, 2}) {
+      for (const std::size_t unit : {0, 1, 3, 700}) {
+        NativeStep step{.collective = Collective::kScatter, .root = root};
+        std::size_t total = 0;
+        for (const std::size_t factor : {2, 0, 5, 1}) {
+          step.in_parts.push_back({total, unit * factor});
+          total += unit * factor;
+        }
+        const Part own = step.in_parts[static_cast<std::size_t>(rank)];
+        const std::vector<int> in = rank == root ? contribution(rank, total) : std::vector<int>{};
+        std::vector<int> out(own.count, -1);
+        run_call(provider, call_on(step, in, out));
+        for (std::size_t i = 0; i < own.count; ++i) REQUIRE(out[i] == value(root, own.offset + i));
       }
     }
   });

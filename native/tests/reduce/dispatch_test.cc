@@ -39,7 +39,8 @@ TEST_CASE("each table has exactly the defined operations") {
 }
 
 /// Whether the call ends the process with SIGABRT; made in a child, whose message is dropped.
-bool aborts(DType dtype, ReduceOp op, int divisor, std::size_t source_count) {
+bool aborts(DType dtype, ReduceOp op, int divisor, std::size_t source_count,
+            std::size_t target_count = 1) {
   const pid_t child = ::fork();
   if (child == 0) {
     std::signal(SIGABRT, SIG_DFL);
@@ -47,7 +48,9 @@ bool aborts(DType dtype, ReduceOp op, int divisor, std::size_t source_count) {
     ::dup2(null, STDERR_FILENO);
     std::byte element[8] = {};
     const std::byte* const sources[] = {element};
-    reduce_sources(dtype, op, divisor, std::span(sources).first(source_count), element, 1);
+    std::byte* const targets[] = {element};
+    reduce_sources(dtype, op, divisor, std::span(sources).first(source_count),
+                   std::span(targets).first(target_count), 1);
     ::_exit(0);
   }
   int status = 0;
@@ -60,6 +63,7 @@ TEST_CASE("calls outside the contract abort") {
   CHECK(aborts(DType::kFloat32, ReduceOp::kAverage, 1, 1));
   CHECK(aborts(DType::kBool, ReduceOp::kSum, 2, 1));
   CHECK(aborts(DType::kInt32, ReduceOp::kSum, 1, 0));
+  CHECK(aborts(DType::kInt32, ReduceOp::kSum, 1, 1, 0));
   CHECK_FALSE(aborts(DType::kInt32, ReduceOp::kSum, 1, 1));
 }
 

@@ -43,8 +43,8 @@ class Placed {
 };
 
 reduce::KernelArgs args_for(const Reduction& reduction, std::span<const std::byte* const> sources,
-                            std::byte* target, std::size_t count) {
-  return {sources.data(), sources.size(), target, count, reduction.divisor};
+                            std::span<std::byte* const> targets, std::size_t count) {
+  return {sources.data(), sources.size(), targets.data(), targets.size(), count, reduction.divisor};
 }
 
 /// Index of the first of `count` elements that differ, or `count`.
@@ -67,9 +67,10 @@ void check_all_kernels(const Reduction& reduction, const Placed& placed, const B
   for (const reduce::KernelTable* table : reduce::available_kernels()) {
     CAPTURE(table->name);
     Bytes target((count + 2) * size, kUntouched);
+    std::byte* const inside = &target[size];
     table->find(reduction.dtype,
-                reduction.op)(args_for(reduction, placed.pointers(), &target[size], count));
-    REQUIRE(first_difference(&target[size], want.data(), count, size) == count);
+                reduction.op)(args_for(reduction, placed.pointers(), {&inside, 1}, count));
+    REQUIRE(first_difference(inside, want.data(), count, size) == count);
     REQUIRE(target.front() == kUntouched);
     REQUIRE(target[size - 1] == kUntouched);
     REQUIRE(target[(count + 1) * size] == kUntouched);
@@ -143,7 +144,7 @@ TEST_CASE("the target may be any one of the sources") {
           CAPTURE(name_of(dtype));
           CAPTURE(source_count);
           CAPTURE(k);
-          reduce_sources(dtype, ReduceOp::kSum, divisor, placed.pointers(), target, kCount);
+          reduce_sources(dtype, ReduceOp::kSum, divisor, placed.pointers(), {&target, 1}, kCount);
           REQUIRE(first_difference(target, want.data(), kCount, size_of(dtype)) == kCount);
         }
       }
@@ -151,7 +152,7 @@ TEST_CASE("the target may be any one of the sources") {
   }
 }
 
-TEST_CASE("in place with each instruction set") {
+TEST_CASE("into several targets, two of them sources, with each instruction set") {
   std::mt19937_64 random(test::test_seed());
   constexpr std::size_t kCount = 2500;
   for (const DType dtype : test::kAllDTypes) {
@@ -160,15 +161,34 @@ TEST_CASE("in place with each instruction set") {
       const Bytes want = test::expected_result({dtype, ReduceOp::kMax}, sources, source_count);
       for (const reduce::KernelTable* table : reduce::available_kernels()) {
         Placed placed(sources, source_count, size_of(dtype));
-        std::byte* const target = placed.mutable_source(source_count - 1);
+        Bytes apart((kCount + 1) * size_of(dtype), kUntouched);
+        std::byte* const targets[] = {placed.mutable_source(source_count - 1), apart.data(),
+                                      placed.mutable_source(0)};
         CAPTURE(name_of(dtype));
         CAPTURE(table->name);
+        CAPTURE(source_count);
         const Reduction reduction = {dtype, ReduceOp::kMax};
-        table->find(dtype, reduction.op)(args_for(reduction, placed.pointers(), target, kCount));
-        REQUIRE(first_difference(target, want.data(), kCount, size_of(dtype)) == kCount);
+        table->find(dtype, reduction.op)(args_for(reduction, placed.pointers(), targets, kCount));
+        for (const std::byte* target : targets)
+          REQUIRE(first_difference(target, want.data(), kCount, size_of(dtype)) == kCount);
+        REQUIRE(apart.back() == kUntouched);
       }
     }
   }
+}
+
+TEST_CASE("more targets than a kernel stores to at once") {
+  std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kRanks = 20;
+  constexpr std::size_t kCount = 5001;
+  const std::vector<Bytes> sources = test::random_sources(DType::kFloat16, kRanks, kCount, random);
+  const Bytes want = test::expected_result({DType::kFloat16, ReduceOp::kSum}, sources, kRanks);
+  Placed placed(sources, kRanks, size_of(DType::kFloat16));
+  std::vector<std::byte*> targets;
+  for (std::size_t k = 0; k < kRanks; ++k) targets.push_back(placed.mutable_source(kRanks - 1 - k));
+  reduce_sources(DType::kFloat16, ReduceOp::kSum, 1, placed.pointers(), targets, kCount);
+  for (const std::byte* target : targets)
+    CHECK(first_difference(target, want.data(), kCount, size_of(DType::kFloat16)) == kCount);
 }
 
 TEST_CASE("more sources than any host has ranks") {

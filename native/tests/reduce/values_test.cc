@@ -27,8 +27,8 @@ std::vector<T> reduce_pairs(const reduce::KernelTable& table, DType dtype, Reduc
   std::vector<T> result(left.size());
   const std::byte* const sources[] = {reinterpret_cast<const std::byte*>(left.data()),
                                       reinterpret_cast<const std::byte*>(right.data())};
-  table.find(dtype,
-             op)({sources, 2, reinterpret_cast<std::byte*>(result.data()), left.size(), divisor});
+  std::byte* const target = reinterpret_cast<std::byte*>(result.data());
+  table.find(dtype, op)({sources, 2, &target, 1, left.size(), divisor});
   return result;
 }
 
@@ -137,8 +137,8 @@ TEST_CASE("16-bit floats are rounded once, at the end") {
   sources[0] = reinterpret_cast<const std::byte*>(big.data());
   for (const reduce::KernelTable* table : reduce::available_kernels()) {
     std::vector<std::uint16_t> sum(20);
-    table->find(DType::kFloat16, ReduceOp::kSum)(
-        {sources.data(), 17, reinterpret_cast<std::byte*>(sum.data()), 20, 1});
+    std::byte* const target = reinterpret_cast<std::byte*>(sum.data());
+    table->find(DType::kFloat16, ReduceOp::kSum)({sources.data(), 17, &target, 1, 20, 1});
     for (const std::uint16_t element : sum) REQUIRE(element == 0x6808);  // 2064
   }
   // The sum is beyond float16, the average is not.
@@ -157,8 +157,8 @@ TEST_CASE("sums follow the balanced tree") {
   const std::byte* const sources[] = {first, other, other, other};
   for (const reduce::KernelTable* table : reduce::available_kernels()) {
     std::vector<float> sum(19);
-    table->find(DType::kFloat32,
-                ReduceOp::kSum)({sources, 4, reinterpret_cast<std::byte*>(sum.data()), 19, 1});
+    std::byte* const target = reinterpret_cast<std::byte*>(sum.data());
+    table->find(DType::kFloat32, ReduceOp::kSum)({sources, 4, &target, 1, 19, 1});
     for (const float element : sum) REQUIRE(element == 0x1p24f + 2.0f);
   }
 }

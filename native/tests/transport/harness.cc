@@ -12,6 +12,9 @@
 
 #include <doctest/doctest.h>
 
+#include "memory/mapping.h"
+#include "transport/shm/shm_transport.h"
+
 namespace smddp::test {
 
 std::vector<std::byte> pattern(unsigned seed, std::size_t bytes) {
@@ -69,13 +72,70 @@ void RecordingSink::peer_closed(Rank peer, const Status& why) {
   if (on_event) on_event();
 }
 
-TestRank::TestRank(const std::string& name, Rank rank, const std::string& listen_interface)
+namespace {
+
+std::vector<Rank> test_labels() {
+  std::vector<Rank> labels;
+  for (Rank one = 0; one < 16; ++one) labels.push_back(100 + one);
+  return labels;
+}
+
+/// Rings for every rank at any time: these tests have no board that says who sleeps.
+class EventBell final : public PeerBell {
+ public:
+  explicit EventBell(const World& world) {
+    for (const auto& rank : world) events_.push_back(rank->wake_event.get());
+  }
+  void ring() noexcept override {
+    for (std::size_t local = 0; local < events_.size(); ++local) ring_one(static_cast<int>(local));
+  }
+  void ring_one(int local) noexcept override {
+    const std::uint64_t one = 1;
+    if (::write(events_[static_cast<std::size_t>(local)], &one, sizeof(one)) < 0)
+      return;  // the counter is full: the sleeper wakes anyway
+  }
+
+ private:
+  std::vector<int> events_;
+};
+
+/// Ranks of one host, as threads that share one mapping.
+World shared_memory_world(int size) {
+  struct Shared {
+    Mapping memory;
+    EventBell bell;
+  };
+  World world;
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; rank < size; ++rank) {
+    world.push_back(std::make_unique<TestRank>(rank));
+    ranks.push_back(rank);
+  }
+  auto memory = Mapping::anonymous(ShmTransport::bytes_needed(size));
+  const auto shared = std::make_shared<Shared>(Shared{std::move(memory).value(), EventBell{world}});
+  for (auto& rank : world) {
+    rank->shared = shared;
+    rank->transport = std::make_unique<ShmTransport>(
+        shared->memory.bytes(),
+        ShmTransport::Members{.ranks = ranks, .labels = test_labels(), .self = rank->self},
+        shared->bell);
+    REQUIRE(rank->watch().ok());
+  }
+  return world;
+}
+
+}  // namespace
+
+TestRank::TestRank(Rank rank)
     : self(rank),
       wake_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      poller(Poller::open().value()) {
+      poller(Poller::open().value()) {}
+
+TestRank::TestRank(const std::string& name, Rank rank, const std::string& listen_interface)
+    : TestRank(rank) {
   TransportContext context;
   context.self = rank;
-  for (Rank one = 0; one < 16; ++one) context.labels.push_back(100 + one);
+  context.labels = test_labels();
   context.listen_interface = listen_interface;
   context.wake = [fd = wake_event.get()] {
     const std::uint64_t one = 1;
@@ -120,6 +180,12 @@ Status TestRank::watch() {
   return transport->watch(poller);
 }
 
+std::vector<std::string> all_transport_names() {
+  std::vector<std::string> names = transport_names();
+  names.emplace_back("shm");
+  return names;
+}
+
 World make_world(const std::string& transport, int size) {
   World world;
   for (Rank rank = 0; rank < size; ++rank)
@@ -143,6 +209,7 @@ Status connect_one(TestRank& rank, const std::vector<PeerAddress>& addresses,
 }
 
 World connected_world(const std::string& transport, int size) {
+  if (transport == "shm") return shared_memory_world(size);
   World world = make_world(transport, size);
   const auto addresses = listen_all(world);
   std::vector<std::function<void()>> functions;

@@ -54,6 +54,8 @@ class TestRank {
  public:
   explicit TestRank(const std::string& transport, Rank self,
                     const std::string& listen_interface = "");
+  /// Without a transport.
+  explicit TestRank(Rank self);
 
   bool progress();
   /// Moves until `done`, sleeping on the poller whenever nothing moves; false at the deadline.
@@ -69,6 +71,7 @@ class TestRank {
   UniqueFd wake_event;
   RecordingSink sink;
   Poller poller;
+  std::shared_ptr<void> shared;  ///< what the transport borrows
   std::unique_ptr<Transport> transport;
 };
 
@@ -81,6 +84,8 @@ struct Entrance {
   Deadline deadline = soon();
 };
 
+/// All transports that carry messages; those of the registry can also be connected.
+std::vector<std::string> all_transport_names();
 World make_world(const std::string& transport, int size);
 std::vector<PeerAddress> listen_all(World& world);
 Status connect_one(TestRank& rank, const std::vector<PeerAddress>& addresses,

@@ -6,7 +6,7 @@
 
 #include "transport/harness.h"
 
-// Every case runs over every transport of the registry: a new one joins by its line there.
+// Every case runs over every transport: a new one of the registry joins by its line there.
 
 namespace smddp::test {
 namespace {
@@ -26,7 +26,7 @@ void check_sound(const World& world) {
 }
 
 TEST_CASE("messages of any size arrive whole, whoever posts first") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     World world = connected_world(name, 2);
     unsigned op = 0;
     for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{7},
@@ -56,7 +56,7 @@ TEST_CASE("messages of any size arrive whole, whoever posts first") {
 }
 
 TEST_CASE("huge messages cross in both directions at once") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     std::vector<Bytes> data;
@@ -80,7 +80,7 @@ TEST_CASE("huge messages cross in both directions at once") {
 TEST_CASE("the k-th send meets the k-th receive, with every peer on its own") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     std::mt19937 random(seed);
     World world = connected_world(name, 3);
@@ -128,7 +128,7 @@ TEST_CASE("a message that differs from the receive is a mismatch, and nothing el
     unsigned tag;
     unsigned envelope;
   };
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     for (const Case& sent :
          {Case{"size", 99, 1, 1}, Case{"tag", 100, 2, 1}, Case{"envelope", 100, 1, 2}}) {
       CAPTURE(name);
@@ -162,7 +162,7 @@ TEST_CASE("a message that differs from the receive is a mismatch, and nothing el
 }
 
 TEST_CASE("notices keep their place among the messages") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     const Bytes first = pattern(1, 3 * kMiB + 1);
@@ -195,7 +195,7 @@ TEST_CASE("notices keep their place among the messages") {
 }
 
 TEST_CASE("steps may be posted from inside a completion") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     constexpr unsigned kMessages = 200;
@@ -217,7 +217,7 @@ TEST_CASE("steps may be posted from inside a completion") {
 }
 
 TEST_CASE("a rank that is not connected cannot be posted to") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     Bytes data(1);
@@ -235,7 +235,7 @@ TEST_CASE("a rank that is not connected cannot be posted to") {
 }
 
 TEST_CASE("ranks in threads of their own sleep and are woken by what arrives") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     constexpr unsigned kRounds = 2000;
@@ -267,7 +267,7 @@ TEST_CASE("ranks in threads of their own sleep and are woken by what arrives") {
 }
 
 TEST_CASE("all ranks exchange with all others, each in its own thread") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : all_transport_names()) {
     CAPTURE(name);
     constexpr Rank kWorld = 5;
     constexpr std::size_t kSize = 300'001;

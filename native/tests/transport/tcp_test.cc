@@ -10,11 +10,12 @@
 #include "base/auth.h"
 #include "base/socket.h"
 #include "transport/harness.h"
+#include "transport/stream/frame.h"
+#include "transport/stream/inbox.h"
+#include "transport/stream/outbox.h"
 #include "transport/tcp/address.h"
-#include "transport/tcp/frame.h"
-#include "transport/tcp/inbox.h"
 #include "transport/tcp/liveness.h"
-#include "transport/tcp/outbox.h"
+#include "transport/tcp/socket_stream.h"
 
 namespace smddp::test {
 namespace {
@@ -188,9 +189,10 @@ TEST_CASE("tcp: bytes that are no frame end the connection") {
       header.magic ^= 1;
     }
     REQUIRE(::write(writer.get(), &header, sizeof(header)) == sizeof(header));
+    SocketStream stream(reader.get());
     Inbox inbox(7);
     RecordingSink sink;
-    const Pumped pumped = inbox.pump(reader.get(), sink);
+    const Pumped pumped = inbox.pump(stream, sink);
     CHECK(pumped.failure.code() == StatusCode::kPeerLost);
   }
 }
@@ -217,15 +219,17 @@ TEST_CASE("tcp: frames survive being cut anywhere") {
     inbox.post({got[i].data(), got[i].size(), i, &mine}, 100 + i);
   }
   // Everything goes into a pipe whole and comes out byte by byte.
-  REQUIRE(outbox.pump(writer.get(), sink).failure.ok());
-  while (!outbox.empty()) REQUIRE(outbox.pump(writer.get(), sink).moved);
+  SocketStream whole(writer.get());
+  REQUIRE(outbox.pump(whole, sink).failure.ok());
+  while (!outbox.empty()) REQUIRE(outbox.pump(whole, sink).moved);
   int cut[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, cut) == 0);
   const UniqueFd cut_writer{cut[0]};
   const UniqueFd cut_reader{cut[1]};
+  SocketStream bytewise(cut_reader.get());
   for (char c = 0; ::read(reader.get(), &c, 1) == 1;) {
     REQUIRE(::write(cut_writer.get(), &c, 1) == 1);
-    REQUIRE(inbox.pump(cut_reader.get(), sink).failure.ok());
+    REQUIRE(inbox.pump(bytewise, sink).failure.ok());
   }
   CHECK(got == data);
   CHECK(sink.completed.size() == 80);

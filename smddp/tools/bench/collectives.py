@@ -64,10 +64,10 @@ class Trial:
         return int(np.count_nonzero(self.target != self.expected()))
 
 
-def make_trial(library: Library, collective: str, dtype: str, op: str, size: int) -> Trial:
+def make_trial(library: Library, collective: str, dtype: str, op: str, size: int, *, registered: bool = False) -> Trial:
     """Buffers of about `size` bytes (at least one element a rank) and the call that uses them."""
     ranks, rank = library.size, library.rank
-    target, source = make_buffers(collective, dtype, size, ranks)
+    target, source = make_buffers(collective, dtype, size, ranks, registered=registered)
     share = slice(rank * (source.size // ranks), (rank + 1) * (source.size // ranks))
 
     def inputs(of: int) -> Array:

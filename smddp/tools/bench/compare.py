@@ -168,6 +168,7 @@ def _task(options: Options, collective: str, size: int) -> dict[str, Any]:
         "iterations": iterations_for(options, size),
         "warmup": options.warmup,
         "buffers": buffers_for(size),
+        "registered": options.registered,
     }
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from smddp import _core
-from smddp.runtime import Communicator
+from smddp.collectives import Communicator
 from smddp.tools.bench.collectives import traffic
 from smddp.tools.bench.options import buffers_for
 from smddp.tools.bench.timing import slowest_calls

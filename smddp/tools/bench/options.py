@@ -41,6 +41,7 @@ class Options:
     iterations: int | None
     warmup: int
     check: bool
+    registered: bool
     ranks: int | None
     compare: tuple[str, ...]
     json: Path | None
@@ -59,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--op", default="sum", help="sum, prod, min, max, avg, and, or, xor (default sum)")
     parser.add_argument("-d", "--datatype", default="float", help="float, double, half, int32... (default float)")
     parser.add_argument("-c", "--check", type=int, choices=(0, 1), default=1, help="compare all elements (default 1)")
+    parser.add_argument(
+        "-R", "--local_register", type=int, choices=(0, 1), default=0, help="1: smddp's buffers in registered memory"
+    )
     parser.add_argument("--ranks", type=int, metavar="N", help="start N ranks on this machine; else the launcher did")
     parser.add_argument(
         "--compare",
@@ -98,6 +102,7 @@ def read_options(words: argparse.Namespace) -> Options:
         iterations=words.iters,
         warmup=words.warmup_iters,
         check=bool(words.check),
+        registered=bool(words.local_register),
         ranks=words.ranks,
         compare=tuple(words.compare),
         json=words.json,

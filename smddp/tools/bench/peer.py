@@ -28,6 +28,7 @@ class Library(Protocol):
 
     rank: int
     size: int
+    registers: bool  #: whether registered memory means anything to it
 
     def barrier(self) -> object:
         """Wait for all ranks."""
@@ -42,6 +43,8 @@ class Library(Protocol):
 
 class Smddp:
     """Our own engine, on NumPy arrays."""
+
+    registers = True
 
     def __init__(self, world: Any) -> None:
         self._world = world
@@ -72,7 +75,7 @@ class Torch:
         if backend == "smddp":
             import smddp.torch  # noqa: F401 (registers the backend)
         dist.init_process_group(backend)
-        self._torch, self._dist = torch, dist
+        self._torch, self._dist, self.registers = torch, dist, backend == "smddp"
         self.rank, self.size, self.barrier = dist.get_rank(), dist.get_world_size(), dist.barrier
 
     def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
@@ -102,6 +105,8 @@ class Torch:
 
 class Mpi:
     """An MPI through mpi4py, on NumPy arrays."""
+
+    registers = False
 
     def __init__(self) -> None:
         from mpi4py import MPI
@@ -134,17 +139,28 @@ def make_library(name: str) -> Library:
     return Mpi() if name == "mpi" else Torch(name.removeprefix("torch:"))
 
 
-def make_buffers(collective: str, dtype: str, size: int, ranks: int) -> tuple[Any, Any]:
+def make_ones(count: int, kind: Any, *, registered: bool) -> Any:
+    """An array of ones in ordinary memory, or in smddp's registered memory."""
+    if not registered:
+        return np.ones(count, kind)
+    import smddp
+
+    array = smddp.empty_registered(count, kind)
+    array.fill(1)
+    return array
+
+
+def make_buffers(collective: str, dtype: str, size: int, ranks: int, *, registered: bool = False) -> tuple[Any, Any]:
     """(target, source) of about `size` bytes, the larger of them; one array where the collective works in place."""
     kind = np.dtype(dtype)
     count = max(1, size // kind.itemsize)
     if collective in ("all_reduce", "reduce", "broadcast"):
-        target = np.ones(count, kind)
+        target = make_ones(count, kind, registered=registered)
         return target, target
     share = max(1, count // ranks)
     out = share if collective == "reduce_scatter" else share * ranks
     into = share if collective == "all_gather" else share * ranks
-    return np.ones(out, kind), np.ones(into, kind)
+    return make_ones(out, kind, registered=registered), make_ones(into, kind, registered=registered)
 
 
 def check(task: dict[str, Any], target: Any, ranks: int) -> None:
@@ -189,8 +205,10 @@ def measure(library: Library, task: dict[str, Any]) -> dict[str, Any]:
     What the library refuses at the first call, on all ranks alike, is answered as a problem; a later failure ends
     the rank.
     """
+    registered = task["registered"] and library.registers
     buffers = [
-        make_buffers(task["collective"], task["dtype"], task["size"], library.size) for _ in range(task["buffers"])
+        make_buffers(task["collective"], task["dtype"], task["size"], library.size, registered=registered)
+        for _ in range(task["buffers"])
     ]
     try:
         calls = [library.call(task["collective"], target, source, task["op"]) for target, source in buffers]

@@ -11,9 +11,9 @@ import numpy as np
 
 import smddp
 from smddp import _core
+from smddp.collectives import Communicator
 from smddp.dtypes import DTYPES, OPS
 from smddp.errors import SMDDPArgumentError
-from smddp.runtime import Communicator
 from smddp.tools.bench.collectives import Trial, bus_factor, make_trial
 from smddp.tools.bench.limits import Limits, probe_limits
 from smddp.tools.bench.options import Options, buffers_for, iterations_for
@@ -37,7 +37,8 @@ def check_options(options: Options) -> None:
     Raises:
         SMDDPArgumentError: the message says what is possible.
     """
-    plain = [name for name in DTYPES if name != "bfloat16"]  # NumPy has these itself
+    # NumPy has these itself, and they can be reduced.
+    plain = [name for name, dtype in DTYPES.items() if name != "bfloat16" and _core.is_defined(OPS["sum"], dtype)]
     if options.dtype not in plain:
         msg = f"-d {options.dtype}: choose from float, double, half, {', '.join(plain)}"
         raise SMDDPArgumentError(msg)
@@ -94,7 +95,8 @@ def _write(options: Options, machine: dict[str, object], limits: Limits, rows: S
     if options.plot is not None:
         from smddp.tools.bench.plot import draw
 
-        draw(options.plot, rows, f"{machine['ranks']} ranks, {machine['transport']}, {options.dtype}")
+        memory = ", registered memory" if options.registered else ""
+        draw(options.plot, rows, f"{machine['ranks']} ranks, {machine['transport']}, {options.dtype}{memory}")
 
 
 def _measure(communicator: Communicator, limits: Limits, options: Options, collective: str, size: int) -> Row:
@@ -140,7 +142,10 @@ def _measure(communicator: Communicator, limits: Limits, options: Options, colle
 
 def _trials(communicator: Communicator, options: Options, collective: str, size: int) -> list[Trial]:
     library = Smddp(communicator)
-    return [make_trial(library, collective, options.dtype, options.op, size) for _ in range(buffers_for(size))]
+    return [
+        make_trial(library, collective, options.dtype, options.op, size, registered=options.registered)
+        for _ in range(buffers_for(size))
+    ]
 
 
 def _count_wrong(communicator: Communicator, trial: Trial) -> int:

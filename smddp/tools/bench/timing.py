@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from smddp.runtime import Communicator
+from smddp.collectives import Communicator
 from smddp.tools.bench.peer import time_back_to_back, time_calls
 
 __all__ = ["Loop", "slowest_calls", "time_loop"]

@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from smddp.launch.machine import free_port
+
 from support.jobs import REPOSITORY
 
-__all__ = ["RankPool", "free_port", "rank_environment"]
+__all__ = ["RankPool", "rank_environment"]
 
 TESTS = REPOSITORY / "tests"
 START_SECONDS = 100.0
@@ -151,11 +152,3 @@ class RankPool:
                 rank.log.seek(0)
                 lines.append(rank.log.read().decode(errors="replace"))
         return "\n".join(lines)
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from integration.compat.pool import free_port, rank_environment
+from integration.compat.pool import rank_environment
+
+from smddp.launch.machine import free_port
 
 from support.jobs import run_job
 

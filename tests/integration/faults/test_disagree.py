@@ -42,7 +42,7 @@ def test_other_call(template: Template, link: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("link", "collective", "odd"),
-    select(product(LINKS, ["broadcast", "reduce"], range(4)), lambda case: case[2] == 3),
+    select(product(LINKS, ["broadcast", "reduce", "gather", "scatter"], range(4)), lambda case: case[2] == 3),
 )
 def test_other_root(template: Template, link: str, collective: str, odd: int) -> None:
     case = f"{CASES}:root"

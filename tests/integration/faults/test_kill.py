@@ -52,6 +52,13 @@ def test_killed_without_torch(template: Template, link: str, number: int) -> Non
     kill_one(World(4, f"{CASES}:numpy_loop", "30", starter=template, **LINKS[link]._asdict()), rng)
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_killed_on_registered_memory(template: Template, number: int) -> None:
+    rng = random.Random(f"{SEED} registered {number}")
+    print(f"seed {SEED}")
+    kill_one(World(4, f"{CASES}:registered_loop", "30", starter=template), rng)
+
+
 @pytest.mark.parametrize("link", LINKS)
 def test_killed_while_leaving(template: Template, link: str, tmp_path: Path) -> None:
     case = "integration.faults.cases.stopped:leave_slowly"

@@ -166,7 +166,9 @@ def test_terminating_smddprun_ends_the_ranks(launcher: Launcher) -> None:
         assert job.stdout is not None
         pids = [int(job.stdout.readline()) for _ in range(2)]
         job.send_signal(signal.SIGTERM)
-        assert job.wait(TIMEOUT_S) != 0
+        exit_code = job.wait(TIMEOUT_S)
+        # The exit code is mpirun's own, and when terminated MPICH 4.0 returns 0 about one time in five.
+        assert exit_code != 0 or launcher.dialect is Dialect.HYDRA
         assert _gone(pids, deadline=time.monotonic() + TIMEOUT_S)
     finally:
         job.kill()

@@ -25,5 +25,7 @@ Plan mesh_broadcast(const CollectiveSpec& spec, const Mesh& mesh);
 Plan mesh_reduce(const CollectiveSpec& spec, const Mesh& mesh);
 Plan mesh_barrier(const Mesh& mesh);
 Plan mesh_all_to_all(const CollectiveSpec& spec, const Mesh& mesh);
+Plan mesh_gather(const CollectiveSpec& spec, const Mesh& mesh);
+Plan mesh_scatter(const CollectiveSpec& spec, const Mesh& mesh);
 
 }  // namespace smddp

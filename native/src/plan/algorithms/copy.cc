@@ -17,6 +17,8 @@ Plan copy_plan(const CollectiveSpec& spec) {
     case Collective::kAllGather:
     case Collective::kReduceScatter:
     case Collective::kAllToAll:
+    case Collective::kGather:
+    case Collective::kScatter:
       count = std::accumulate(spec.counts.begin(), spec.counts.end(), std::size_t{0});
       break;
     case Collective::kBarrier:

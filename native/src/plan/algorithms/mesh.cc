@@ -66,6 +66,28 @@ void greet_hosts(PlanBuilder& plan, const Mesh& mesh) {
   for (const int host : mesh.recv_order()) plan.recv(mesh.rank_at(host, 0), {});
 }
 
+void meet_neighbours(PlanBuilder& plan, const Mesh& mesh) {
+  if (mesh.alone()) return;
+  NativeStep meet;
+  meet.collective = Collective::kBarrier;
+  plan.native(std::move(meet));
+}
+
+std::vector<Rank> ranks_elsewhere(const Mesh& mesh) {
+  std::vector<Rank> ranks;
+  for (const int host : mesh.send_order()) {
+    for (int local = 0; local < mesh.ranks_on(host); ++local)
+      ranks.push_back(mesh.rank_at(host, local));
+  }
+  return ranks;
+}
+
+std::vector<Part> blocks_of_neighbours(const Mesh& mesh, const std::vector<Part>& blocks) {
+  std::vector<Part> parts;
+  for (const Rank rank : mesh.neighbours()) parts.push_back(blocks[static_cast<std::size_t>(rank)]);
+  return parts;
+}
+
 int turns_for(const Mesh& mesh, int ranks) {
   return (ranks + mesh.ranks_here() - 1) / mesh.ranks_here();
 }

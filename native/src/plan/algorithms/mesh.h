@@ -70,6 +70,15 @@ void spread_lanes(PlanBuilder& plan, const Mesh& mesh, std::size_t count, const 
 /// only; this one shows both sides the other's signature.
 void greet_hosts(PlanBuilder& plan, const Mesh& mesh);
 
+/// For the ranks of a host that exchange no data with each other: they see each other's signature.
+void meet_neighbours(PlanBuilder& plan, const Mesh& mesh);
+
+/// The ranks of other hosts, in the order in which to serve them.
+std::vector<Rank> ranks_elsewhere(const Mesh& mesh);
+
+/// Blocks of the ranks of this host, by local rank.
+std::vector<Part> blocks_of_neighbours(const Mesh& mesh, const std::vector<Part>& blocks);
+
 /// Step k of handling the ranks of a host with `ranks` ranks by the ranks of this one: local rank j
 /// takes rank k * ranks_here + j of that host.
 int turns_for(const Mesh& mesh, int ranks);

@@ -12,15 +12,6 @@
 #include "plan/algorithms/mesh.h"
 
 namespace smddp {
-namespace {
-
-std::vector<Part> parts_of_neighbours(const Mesh& mesh, const std::vector<Part>& blocks) {
-  std::vector<Part> parts;
-  for (const Rank rank : mesh.neighbours()) parts.push_back(blocks[static_cast<std::size_t>(rank)]);
-  return parts;
-}
-
-}  // namespace
 
 Plan mesh_all_to_all(const CollectiveSpec& spec, const Mesh& mesh) {
   PlanBuilder plan("mesh");
@@ -47,9 +38,9 @@ Plan mesh_all_to_all(const CollectiveSpec& spec, const Mesh& mesh) {
   NativeStep step;
   step.collective = Collective::kAllToAll;
   step.in = {Space::kIn, 0, total_of(in_blocks)};
-  step.in_parts = parts_of_neighbours(mesh, in_blocks);
+  step.in_parts = blocks_of_neighbours(mesh, in_blocks);
   step.out = {Space::kOut, 0, total_of(out_blocks)};
-  step.out_parts = parts_of_neighbours(mesh, out_blocks);
+  step.out_parts = blocks_of_neighbours(mesh, out_blocks);
   plan.native(std::move(step));
   return std::move(plan).finish();
 }

@@ -21,13 +21,15 @@ void set_blocks(NativeStep& step, const CollectiveSpec& spec, Rank self) {
   const std::vector<Part> blocks = blocks_of(spec.counts);
   const std::size_t all = total_of(blocks);
   const std::size_t own = blocks[static_cast<std::size_t>(self)].count;
-  if (spec.collective == Collective::kReduceScatter) {
-    step.in = {Space::kIn, 0, all};
+  // Of rooted collectives only the root has the whole.
+  const bool has_whole = !is_rooted(spec.collective) || self == spec.root;
+  if (spec.collective == Collective::kReduceScatter || spec.collective == Collective::kScatter) {
+    if (has_whole) step.in = {Space::kIn, 0, all};
     step.in_parts = blocks;
     step.out = {Space::kOut, 0, own};
   } else {
     step.in = {Space::kIn, 0, own};
-    step.out = {Space::kOut, 0, all};
+    if (has_whole) step.out = {Space::kOut, 0, all};
     step.out_parts = blocks;
   }
 }
@@ -62,13 +64,14 @@ Plan native_plan(const CollectiveSpec& spec, int world, Rank self) {
       break;
     case Collective::kReduceScatter:
     case Collective::kAllGather:
+    case Collective::kGather:
+    case Collective::kScatter:
       set_blocks(step, spec, self);
       break;
     case Collective::kAllToAll:
       set_exchange(step, spec);
       break;
     case Collective::kBarrier:
-    case Collective::kGather:
       break;
   }
   if (is_rooted(spec.collective)) step.root = spec.root;

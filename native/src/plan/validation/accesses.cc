@@ -77,6 +77,11 @@ Status collect_native(const NativeStep& native, int local_rank, int local_ranks,
         return invalid("in_parts needs one part for each local rank");
       SMDDP_RETURN_IF_ERROR(into.read_parts(native.in, native.in_parts));
       return into.write(native.out);
+    case Collective::kScatter:
+      if (!has_parts(native.in_parts))
+        return invalid("in_parts needs one part for each local rank");
+      if (is_root) SMDDP_RETURN_IF_ERROR(into.read_parts(native.in, native.in_parts));
+      return into.write(native.out);
     case Collective::kAllGather:
     case Collective::kGather:
       if (!has_parts(native.out_parts))
@@ -116,6 +121,7 @@ bool may_be_in_place(const Step& step, std::size_t read, std::size_t write, int 
   if (step.kind != StepKind::kNative) return true;
   switch (step.native.collective) {
     case Collective::kReduceScatter:
+    case Collective::kScatter:
       return read == self;
     case Collective::kAllGather:
     case Collective::kGather:
@@ -133,7 +139,7 @@ bool only_moves(const Step& step) {
   if (step.kind != StepKind::kNative) return false;
   const Collective collective = step.native.collective;
   return collective == Collective::kBroadcast || collective == Collective::kAllGather ||
-         collective == Collective::kGather;
+         collective == Collective::kGather || collective == Collective::kScatter;
 }
 
 Status check_own_overlaps(const Step& step, int local_rank, const Accesses& accesses) {

@@ -53,8 +53,19 @@ Buffers::Buffers(const CollectiveSpec& spec, Rank self, bool in_place, std::size
       out_count_ = sum(spec.counts);
       shared = false;
       break;
-    case Collective::kBarrier:
     case Collective::kGather:
+      in_count_ = spec.counts[rank];
+      out_count_ = is_root ? sum(spec.counts) : 0;
+      offset = offset_of(spec.counts, self);
+      shared = in_place && is_root;
+      break;
+    case Collective::kScatter:
+      in_count_ = is_root ? sum(spec.counts) : 0;
+      out_count_ = spec.counts[rank];
+      offset = offset_of(spec.counts, self);
+      shared = in_place && is_root;
+      break;
+    case Collective::kBarrier:
       break;
   }
   in_ = {0, 0, in_count_};

@@ -45,7 +45,8 @@ class NativeRun {
   std::size_t root() const { return static_cast<std::size_t>(first_.root); }
 
   Status check_agreement() const {
-    const bool needs_in_parts = first_.collective == Collective::kReduceScatter;
+    const bool needs_in_parts = first_.collective == Collective::kReduceScatter ||
+                                first_.collective == Collective::kScatter;
     const bool needs_out_parts =
         first_.collective == Collective::kAllGather || first_.collective == Collective::kGather;
     for (const NativeParty& party : parties_) {
@@ -56,11 +57,12 @@ class NativeRun {
                                              other.reduction.divisor != first_.reduction.divisor)) {
         return invalid("ranks name different reductions");
       }
-      if (needs_in_parts &&
-          (other.in.count != first_.in.count || !same(other.in_parts, first_.in_parts))) {
+      // Only the root of a scatter has an `in`, and only that of a gather an `out`.
+      const bool same_in =
+          first_.collective == Collective::kScatter || other.in.count == first_.in.count;
+      if (needs_in_parts && (!same_in || !same(other.in_parts, first_.in_parts))) {
         return invalid("ranks cut `in` differently");
       }
-      // Only the root of a gather has an `out`.
       const bool same_out =
           first_.collective == Collective::kGather || other.out.count == first_.out.count;
       if (needs_out_parts && (!same_out || !same(other.out_parts, first_.out_parts))) {
@@ -84,6 +86,8 @@ class NativeRun {
       case Collective::kAllGather:
       case Collective::kGather:
         return gather();
+      case Collective::kScatter:
+        return scatter();
       case Collective::kAllToAll:
         return exchange();
     }
@@ -151,6 +155,15 @@ class NativeRun {
       for (std::size_t j = 0; j < ranks(); ++j) {
         SMDDP_RETURN_IF_ERROR(write(to, slice(step(to).out, first_.out_parts[j]), blocks[j]));
       }
+    }
+    return {};
+  }
+
+  Status scatter() {
+    for (std::size_t to = 0; to < ranks(); ++to) {
+      std::vector<Cells> block;
+      SMDDP_RETURN_IF_ERROR(read(root(), slice(step(root()).in, first_.in_parts[to]), block));
+      SMDDP_RETURN_IF_ERROR(write(to, step(to).out, std::move(block[0])));
     }
     return {};
   }

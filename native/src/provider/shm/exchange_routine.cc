@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "base/streaming_copy.h"
 #include "provider/shm/routines.h"
 
 namespace smddp {
@@ -22,22 +23,33 @@ std::byte* ExchangeRoutine::piece(int from, int to, std::uint64_t chunk) const {
   return call_.region->half(from, chunk) + static_cast<std::size_t>(to) * piece_bytes_;
 }
 
+void ExchangeRoutine::tell(std::uint64_t chunk) {
+  for (int rank = 0; rank < call_.ranks; ++rank) {
+    const Part& part = call_.step->in_parts[static_cast<std::size_t>(rank)];
+    std::memcpy(piece(call_.self, rank, chunk), &part, sizeof(part));
+  }
+}
+
+Part ExchangeRoutine::told(int from, int to, std::uint64_t chunk) const {
+  Part part;
+  std::memcpy(&part, piece(from, to, chunk), sizeof(part));
+  return part;
+}
+
 int ExchangeRoutine::disagreeing_rank(std::uint64_t chunk) const {
   for (int rank = 0; rank < call_.ranks; ++rank) {
-    if (rank == call_.self) continue;
-    std::size_t sent = 0;
-    std::memcpy(&sent, piece(rank, call_.self, chunk), sizeof(sent));
-    if (sent != call_.step->out_parts[static_cast<std::size_t>(rank)].count) return rank;
+    const std::size_t expected = call_.step->out_parts[static_cast<std::size_t>(rank)].count;
+    if (rank != call_.self && told(rank, call_.self, chunk).count != expected) return rank;
   }
   return -1;
 }
 
 void ExchangeRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
+  if (round == 0) tell(chunk);
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
   for (int rank = 0; rank < call_.ranks; ++rank) {
     if (rank == call_.self) continue;
     const Part& part = call_.step->in_parts[static_cast<std::size_t>(rank)];
-    if (round == 0) std::memcpy(piece(call_.self, rank, chunk), &part.count, sizeof(part.count));
     const std::size_t count = window_count(part.count, window_, round);
     if (count == 0) continue;
     std::memcpy(staged(call_.self, rank, chunk), call_.in_at(part.offset + begin),
@@ -55,7 +67,8 @@ void ExchangeRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
     const std::byte* source = rank == call_.self
                                   ? call_.in_at(call_.step->in_parts[index].offset + begin)
                                   : staged(rank, call_.self, chunk);
-    std::memcpy(call_.out_at(part.offset + begin), source, count * call_.element_bytes);
+    copy_of_whole(call_.out_at(part.offset + begin), source, count * call_.element_bytes,
+                  call_.step->out.count * call_.element_bytes);
   }
 }
 

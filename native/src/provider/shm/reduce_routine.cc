@@ -1,3 +1,4 @@
+#include <array>
 #include <cstring>
 
 #include "provider/shm/routines.h"
@@ -25,13 +26,8 @@ std::size_t ReduceRoutine::count_in(std::uint64_t round) const {
   return window_count(call_.step->in.count, window_, round);
 }
 
-// Slices start on cache lines, so that two ranks never write to the same line.
 Part ReduceRoutine::slice(int rank, std::size_t count) const {
-  const std::size_t line = 64 / call_.element_bytes;
-  const auto ranks = static_cast<std::size_t>(call_.ranks);
-  const std::size_t step = ((count + ranks - 1) / ranks + line - 1) / line * line;
-  const std::size_t begin = std::min(count, static_cast<std::size_t>(rank) * step);
-  return {begin, std::min(count, begin + step) - begin};
+  return line_slice(count, call_.element_bytes, call_.ranks, rank);
 }
 
 void ReduceRoutine::copy_in(std::uint64_t round, std::uint64_t chunk) {
@@ -55,10 +51,14 @@ void ReduceRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
   }
   // This rank's contribution is still in the user's memory and probably in its cache.
   call_.sources[static_cast<std::size_t>(call_.self)] = call_.in_at(begin + part.offset);
-  std::byte* target = sliced_ ? call_.region->half(call_.self, chunk) + offset_bytes
-                              : call_.out_at(begin + part.offset);
+  // Where this rank wants it, and, of a slice, where the others fetch it.
+  std::array<std::byte*, 2> targets;
+  std::size_t target_count = 0;
+  if (wants_result()) targets[target_count++] = call_.out_at(begin + part.offset);
+  if (sliced_) targets[target_count++] = call_.region->half(call_.self, chunk) + offset_bytes;
   const Reduction& reduction = call_.step->reduction;
-  reduce_sources(call_.dtype, reduction.op, reduction.divisor, call_.sources, target, part.count);
+  reduce_sources(call_.dtype, reduction.op, reduction.divisor, call_.sources,
+                 std::span(targets).first(target_count), part.count);
 }
 
 void ReduceRoutine::copy_out(std::uint64_t round, std::uint64_t chunk) {
@@ -66,7 +66,7 @@ void ReduceRoutine::copy_out(std::uint64_t round, std::uint64_t chunk) {
   const std::size_t begin = static_cast<std::size_t>(round) * window_;
   for (int rank = 0; rank < call_.ranks; ++rank) {
     const Part part = slice(rank, count_in(round));
-    if (part.count == 0) continue;
+    if (rank == call_.self || part.count == 0) continue;
     std::memcpy(call_.out_at(begin + part.offset),
                 call_.region->half(rank, chunk) + part.offset * call_.element_bytes,
                 part.count * call_.element_bytes);

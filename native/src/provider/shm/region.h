@@ -10,18 +10,36 @@
 
 namespace smddp {
 
+/// Where a rank's arrays for a call lie.
+enum class ArrayPlace : std::uint64_t {
+  kPlain,       ///< some in memory that peers cannot reach
+  kRegistered,  ///< those that peers need in its registered heap, at the offsets of `Offsets`
+  kUnneeded,    ///< peers need none of them
+};
+
+/// Of a rank's arrays in its registered heap; valid for those that peers need.
+struct Offsets {
+  std::uint64_t in = 0;
+  std::uint64_t out = 0;
+};
+
 /// The first line of a slot: everything that a peer needs to take part in a small operation, in one
 /// cache line, so that a waiting peer fetches it at once.
 struct alignas(64) ReadyLine {
   std::atomic<std::uint64_t> ready;  ///< chunk number + 1
-  std::uint64_t rounds;  ///< how many rounds this rank needs; valid in the first round of a call
-  Envelope envelope;     ///< which operation; valid in the first round of a call
-  std::array<std::byte, 16> payload;  ///< what fits here is not staged elsewhere
+  // Valid in the first round of a call:
+  std::uint64_t rounds : 56;  ///< how many this rank needs
+  ArrayPlace place : 8;
+  Envelope envelope;  ///< which operation
+  /// What fits here is not staged elsewhere. Of a rank whose place is kRegistered: its `Offsets`.
+  std::array<std::byte, 16> payload;
 };
 static_assert(sizeof(ReadyLine) == 64);
 
 struct alignas(64) ConsumedLine {
   std::atomic<std::uint64_t> consumed;  ///< chunk number + 1
+  std::atomic<std::uint64_t>
+      abandoned;  ///< the same: the rank has failed, and touches nothing more
 };
 
 /// Written only when it changes, so that reading it costs nothing.

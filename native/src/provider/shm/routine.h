@@ -50,6 +50,8 @@ class ShmRoutine {
   virtual bool has_second_stage() const { return false; }
   /// A rank that, as `copy_in` of round 0 has told, means other counts than this one; -1: none.
   virtual int disagreeing_rank(std::uint64_t /*chunk*/) const { return -1; }
+  /// Instead of copy_in, where the data itself is read where it is: what peers must know besides.
+  virtual void tell(std::uint64_t /*chunk*/) {}
   virtual void copy_in(std::uint64_t round, std::uint64_t chunk) = 0;
   virtual void consume(std::uint64_t round, std::uint64_t chunk) = 0;
   virtual void copy_out(std::uint64_t /*round*/, std::uint64_t /*chunk*/) {}

@@ -7,28 +7,38 @@
 
 namespace smddp {
 
-ShmProvider::ShmProvider(const ShmRegion& region, int self, std::vector<Rank> ranks, PeerBell& bell,
-                         bool moves_apart)
-    : region_(region), self_(self), ranks_(std::move(ranks)), bell_(bell), sources_(ranks_.size()) {
+ShmProvider::ShmProvider(const ShmRegion& region, Members members, PeerBell& bell, bool moves_apart)
+    : region_(region),
+      ranks_(std::move(members.ranks)),
+      bell_(bell),
+      sources_(ranks_.size()),
+      call_{.region = &region_,
+            .self = members.self,
+            .ranks = static_cast<int>(ranks_.size()),
+            .sources = sources_},
+      registered_(std::move(members.heaps), call_) {
   if (moves_apart) separator_.emplace();
 }
 
-ShmRoutine& ShmProvider::select_routine(const ShmCall& call) {
-  switch (call.step->collective) {
+ShmRoutine& ShmProvider::select_routine() {
+  switch (call_.step->collective) {
     case Collective::kAllReduce:
     case Collective::kReduce:
-      storage_.emplace(std::in_place_type<ReduceRoutine>, call);
+      storage_.emplace(std::in_place_type<ReduceRoutine>, call_);
       break;
     case Collective::kReduceScatter:
-      storage_.emplace(std::in_place_type<ScatterRoutine>, call);
+      storage_.emplace(std::in_place_type<ScatterRoutine>, call_);
       break;
     case Collective::kAllGather:
     case Collective::kGather:
     case Collective::kBroadcast:
-      storage_.emplace(std::in_place_type<GatherRoutine>, call);
+      storage_.emplace(std::in_place_type<GatherRoutine>, call_);
+      break;
+    case Collective::kScatter:
+      storage_.emplace(std::in_place_type<DistributeRoutine>, call_);
       break;
     case Collective::kAllToAll:
-      storage_.emplace(std::in_place_type<ExchangeRoutine>, call);
+      storage_.emplace(std::in_place_type<ExchangeRoutine>, call_);
       break;
     case Collective::kBarrier:
       storage_.emplace(std::in_place_type<BarrierRoutine>);
@@ -38,16 +48,14 @@ ShmRoutine& ShmProvider::select_routine(const ShmCall& call) {
 }
 
 void ShmProvider::post(const NativeCall& call, Token token) {
-  ShmCall bound{.region = &region_,
-                .self = self_,
-                .ranks = group_size(),
-                .step = call.step,
-                .dtype = call.dtype,
-                .element_bytes = size_of(call.dtype),
-                .in = call.in,
-                .out = call.out,
-                .sources = sources_};
-  routine_ = &select_routine(bound);
+  call_.step = call.step;
+  call_.dtype = call.dtype;
+  call_.element_bytes = size_of(call.dtype);
+  call_.in = call.in;
+  call_.out = call.out;
+  routine_ = &select_routine();
+  registered_.bind();
+  route_ = Route::kStaged;
   token_ = token;
   envelope_ = call.envelope;
   round_ = 0;
@@ -57,18 +65,19 @@ void ShmProvider::post(const NativeCall& call, Token token) {
 }
 
 void ShmProvider::announce_ready() {
-  ReadyLine& line = region_.ready(self_, chunk_);
+  ReadyLine& line = region_.ready(self(), chunk_);
   tell_where(current_processor());
   if (round_ == 0) {
     line.rounds = rounds_;
     line.envelope = envelope_;
+    registered_.announce(line);
   }
   announce(line.ready);
   phase_ = Phase::kAllCopiedIn;
 }
 
 void ShmProvider::announce_consumed() {
-  announce(region_.consumed(self_, chunk_).consumed);
+  announce(region_.consumed(self(), chunk_).consumed);
   phase_ = Phase::kAllConsumed;
 }
 
@@ -87,7 +96,7 @@ std::atomic<std::uint64_t>& ShmProvider::awaited_flag(int rank) const {
 
 bool ShmProvider::all_announced() {
   for (; seen_ < group_size(); ++seen_) {
-    if (seen_ != self_ && awaited_flag(seen_).load(std::memory_order_seq_cst) <= chunk_)
+    if (seen_ != self() && awaited_flag(seen_).load(std::memory_order_seq_cst) <= chunk_)
       return false;
   }
   return true;
@@ -95,6 +104,8 @@ bool ShmProvider::all_announced() {
 
 bool ShmProvider::accept_first_round(CompletionSink& sink) {
   for (int rank = 0; rank < group_size(); ++rank) {
+    // Peers have fetched this rank's own line: reading it now would cost a trip to their caches.
+    if (rank == self()) continue;
     const ReadyLine& line = region_.ready(rank, chunk_);
     if (line.envelope != envelope_) {
       phase_ = Phase::kMismatch;
@@ -111,22 +122,60 @@ bool ShmProvider::accept_first_round(CompletionSink& sink) {
   return true;
 }
 
-bool ShmProvider::after_copy_in(CompletionSink& sink) {
-  if (round_ == 0 && !accept_first_round(sink)) return true;
+void ShmProvider::copy_in() {
+  if (registered_.place() == ArrayPlace::kRegistered) {
+    routine_->tell(chunk_);  // the data is found in the heap
+  } else {
+    routine_->copy_in(round_, chunk_);
+  }
+  announce_ready();
+}
+
+void ShmProvider::after_copy_in(CompletionSink& sink) {
+  if (round_ == 0) {
+    if (!accept_first_round(sink)) return;
+    route_ = registered_.agree(chunk_);
+  }
+  switch (route_) {
+    case Route::kStaged:
+      return consume(sink);
+    case Route::kRegistered:
+      phase_ = Phase::kShare;
+      return;
+    case Route::kStartOver:
+      next_chunk();
+      phase_ = Phase::kCopyIn;
+      return;
+  }
+}
+
+void ShmProvider::consume(CompletionSink& sink) {
   routine_->consume(round_, chunk_);
   if (routine_->has_second_stage()) {
     announce_consumed();
   } else {
     finish_round(sink);
   }
-  return true;
 }
 
-void ShmProvider::finish_round(CompletionSink& sink) {
+void ShmProvider::after_consumed(CompletionSink& sink) {
+  if (route_ == Route::kRegistered) {
+    rounds_ = 1;
+  } else {
+    routine_->copy_out(round_, chunk_);
+  }
+  finish_round(sink);
+}
+
+void ShmProvider::next_chunk() {
   ++chunk_;
   // Peers have read this rank's line two chunks ago; taking it back now saves the next announcement
   // one trip between the processors.
-  prefetch_to_write(&region_.ready(self_, chunk_));
+  prefetch_to_write(&region_.ready(self(), chunk_));
+}
+
+void ShmProvider::finish_round(CompletionSink& sink) {
+  next_chunk();
   if (++round_ < rounds_) {
     phase_ = Phase::kCopyIn;
     return;
@@ -138,23 +187,62 @@ void ShmProvider::finish_round(CompletionSink& sink) {
 bool ShmProvider::progress(CompletionSink& sink) {
   bool moved = false;
   if (phase_ == Phase::kCopyIn) {
-    routine_->copy_in(round_, chunk_);
-    announce_ready();
+    copy_in();
     moved = true;
   }
-  if (phase_ == Phase::kAllCopiedIn && all_announced()) return after_copy_in(sink);
-  if (phase_ == Phase::kAllConsumed && all_announced()) {
-    routine_->copy_out(round_, chunk_);
-    finish_round(sink);
+  if (is_waiting() && all_announced()) {
+    if (phase_ == Phase::kAllCopiedIn) {
+      after_copy_in(sink);
+    } else {
+      after_consumed(sink);
+    }
+    return true;
+  }
+  if (phase_ == Phase::kShare) {
+    if (registered_.advance()) announce_consumed();
     return true;
   }
   return moved;
 }
 
+// The fault is on the board already. Who has not announced itself by now sees it there before it
+// writes anywhere.
+bool ShmProvider::peers_may_write() const {
+  if (phase_ == Phase::kShare || phase_ == Phase::kAllConsumed) return route_ == Route::kRegistered;
+  if (phase_ != Phase::kAllCopiedIn || registered_.place() != ArrayPlace::kRegistered) return false;
+  for (int rank = 0; rank < group_size(); ++rank) {
+    const ReadyLine& line = region_.ready(rank, chunk_);
+    if (line.ready.load(std::memory_order_seq_cst) <= chunk_ || line.place == ArrayPlace::kPlain)
+      return false;
+  }
+  return true;
+}
+
+void ShmProvider::abandon() noexcept {
+  if (phase_ != Phase::kIdle) {
+    registered_.retire();
+    may_be_written_ = peers_may_write();
+    region_.consumed(self(), chunk_).abandoned.store(chunk_ + 1, std::memory_order_seq_cst);
+  }
+  phase_ = Phase::kIdle;
+}
+
+std::vector<Rank> ShmProvider::writers() const {
+  std::vector<Rank> writing;
+  if (!may_be_written_) return writing;
+  for (int rank = 0; rank < group_size(); ++rank) {
+    const ConsumedLine& line = region_.consumed(rank, chunk_);
+    const bool over = line.consumed.load(std::memory_order_acquire) > chunk_ ||
+                      line.abandoned.load(std::memory_order_acquire) > chunk_;
+    if (rank != self() && !over) writing.push_back(ranks_[static_cast<std::size_t>(rank)]);
+  }
+  return writing;
+}
+
 void ShmProvider::tell_where(std::uint32_t processor) noexcept {
   if (processor == processor_) return;
   processor_ = processor;
-  region_.where(self_).processor.store(processor, std::memory_order_relaxed);
+  region_.where(self()).processor.store(processor, std::memory_order_relaxed);
 }
 
 std::uint32_t ShmProvider::processor_of(int rank) const noexcept {
@@ -166,7 +254,8 @@ bool ShmProvider::shares_processor() noexcept {
   tell_where(current_processor());
   if (processor_ == 0) return false;
   for (int rank = 0; rank < group_size(); ++rank) {
-    if (rank != self_ && processor_of(rank) == processor_) return true;
+    if (rank == self() || processor_of(rank) != processor_) continue;
+    if (awaited_flag(rank).load(std::memory_order_relaxed) <= chunk_) return true;
   }
   return false;
 }
@@ -189,7 +278,7 @@ std::vector<Rank> ShmProvider::waiting_for() const {
   std::vector<Rank> missing;
   if (!is_waiting()) return missing;
   for (int rank = 0; rank < group_size(); ++rank) {
-    if (rank != self_ && awaited_flag(rank).load(std::memory_order_relaxed) <= chunk_) {
+    if (rank != self() && awaited_flag(rank).load(std::memory_order_relaxed) <= chunk_) {
       missing.push_back(ranks_[static_cast<std::size_t>(rank)]);
     }
   }

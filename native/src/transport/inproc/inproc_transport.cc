@@ -170,10 +170,14 @@ class InprocTransport final : public Transport {
     return std::all_of(peers_.begin(), peers_.end(),
                        [](const auto& peer) { return peer->flushed(); });
   }
+  bool flushed_to(Rank peer) const noexcept override {
+    const InprocPeer* to = find(peer);
+    return to == nullptr || to->flushed();
+  }
 
  private:
-  InprocPeer* find(Rank rank) {
-    for (auto& peer : peers_) {
+  InprocPeer* find(Rank rank) const {
+    for (const auto& peer : peers_) {
       if (peer->rank() == rank) return peer.get();
     }
     return nullptr;

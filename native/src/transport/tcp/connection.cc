@@ -37,7 +37,7 @@ bool Connection::progress(CompletionSink& sink) {
 
 bool Connection::progress_sends(CompletionSink& sink) {
   if (!writable_ || !send_failure_.ok() || outbox_.empty()) return false;
-  Pumped pumped = outbox_.pump(socket_.get(), sink);
+  Pumped pumped = outbox_.pump(stream_, sink);
   if (pumped.blocked) writable_ = false;
   if (!pumped.failure.ok()) {
     // What the peer sent before its end is still to be read, and the end of it closes the
@@ -50,7 +50,7 @@ bool Connection::progress_sends(CompletionSink& sink) {
 
 bool Connection::progress_receives(CompletionSink& sink) {
   if (!readable_) return false;
-  const Pumped pumped = inbox_.pump(socket_.get(), sink);
+  const Pumped pumped = inbox_.pump(stream_, sink);
   if (pumped.blocked) readable_ = false;
   if (!pumped.failure.ok()) return close(sink, send_failure_.ok() ? pumped.failure : send_failure_);
   if (!send_failure_.ok() && !pumped.moved) {

@@ -8,8 +8,9 @@
 
 #include "base/completion.h"
 #include "base/guarded_fd.h"
-#include "transport/tcp/inbox.h"
-#include "transport/tcp/outbox.h"
+#include "transport/stream/inbox.h"
+#include "transport/stream/outbox.h"
+#include "transport/tcp/socket_stream.h"
 #include "transport/transport.h"
 
 namespace smddp {
@@ -17,7 +18,8 @@ namespace smddp {
 /// The connection to one peer.
 class Connection {
  public:
-  Connection(Rank peer, GuardedFd socket) : peer_(peer), socket_(std::move(socket)), inbox_(peer) {}
+  Connection(Rank peer, GuardedFd socket)
+      : peer_(peer), socket_(std::move(socket)), stream_(socket_.get()), inbox_(peer) {}
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -45,6 +47,7 @@ class Connection {
 
   Rank peer_;
   GuardedFd socket_;
+  SocketStream stream_;
   Outbox outbox_;
   Inbox inbox_;
   Status send_failure_;

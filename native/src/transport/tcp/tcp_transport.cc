@@ -40,11 +40,12 @@ class TcpTransport final : public Transport {
   bool progress(CompletionSink& sink) override;
   void abandon() override;
   bool flushed() const noexcept override;
+  bool flushed_to(Rank peer) const noexcept override;
   bool delivered() const noexcept override;
 
  private:
   Status adopt(std::vector<Meeting> meetings);
-  Connection* find(Rank peer) noexcept;
+  Connection* find(Rank peer) const noexcept;
   Status not_usable(Rank peer) const;
   void collect_events() noexcept;
   bool check_hosts(CompletionSink& sink);
@@ -145,12 +146,17 @@ bool TcpTransport::flushed() const noexcept {
                      [](const auto& connection) { return connection->flushed(); });
 }
 
+bool TcpTransport::flushed_to(Rank peer) const noexcept {
+  const Connection* to = find(peer);
+  return to == nullptr || to->flushed();
+}
+
 bool TcpTransport::delivered() const noexcept {
   return std::all_of(connections_.begin(), connections_.end(),
                      [](const auto& connection) { return connection->delivered(); });
 }
 
-Connection* TcpTransport::find(Rank peer) noexcept {
+Connection* TcpTransport::find(Rank peer) const noexcept {
   const auto slot = static_cast<std::size_t>(peer);
   return peer >= 0 && slot < by_rank_.size() ? by_rank_[slot] : nullptr;
 }

@@ -26,6 +26,8 @@ NUMPY: dict[str, Callable[[smddp.Communicator], object]] = {
     "reduce_scatter": lambda world: world.reduce_scatter(
         np.zeros(1000, np.float32), np.zeros(1000 * world.size, np.float32)
     ),
+    "gather": lambda world: world.gather(np.zeros(1000 * world.size, np.float32), np.zeros(1000, np.float32)),
+    "scatter": lambda world: world.scatter(np.zeros(1000, np.float32), np.zeros(1000 * world.size, np.float32)),
     "all_to_all": lambda world: world.all_to_all(
         np.zeros(1000 * world.size, np.float32), np.zeros(1000 * world.size, np.float32)
     ),
@@ -48,11 +50,17 @@ def root(collective: str, odd: str) -> None:
         world = join_numpy(DEADLINE)
         source = 1 if world.rank == int(odd) else 0
         array = np.full(1000, world.rank + 1.0, np.float32)
-        world.reduce(array, source) if collective == "reduce" else world.broadcast(array, source)
+        if collective in ("gather", "scatter"):
+            whole = np.full(1000 * world.size, world.rank + 1.0, np.float32)
+            getattr(world, collective)(*((whole, array) if collective == "gather" else (array, whole)), source)
+        else:
+            getattr(world, collective)(array, source)
         # A rank whose part does not depend on the odd one may be through before others find out, with the right
         # data; it learns of the error at the next call.
-        expected = source + 1.0 if collective == "broadcast" else world.size * (world.size + 1) / 2
-        if (collective == "broadcast" or world.rank == source) and not (array == expected).all():
+        expected = source + 1.0 if collective in ("broadcast", "scatter") else world.size * (world.size + 1) / 2
+        if collective == "gather":
+            array, expected = whole.reshape(world.size, -1), np.arange(1.0, world.size + 1)[:, np.newaxis]
+        if (collective in ("broadcast", "scatter") or world.rank == source) and not (array == expected).all():
             say("wrong data without an error")
         world.barrier()
 

@@ -41,12 +41,11 @@ def torch_arguments() -> None:
     wrong: list[tuple[Callable[[], object], tuple[str, ...]]] = [
         # torch answers for "meta" tensors itself; this is how a tensor of another device arrives.
         (lambda: backend.allreduce([torch.ones(3, device="meta")]), ("all_reduce", "meta")),
-        (lambda: dist.all_reduce(torch.eye(3).to_sparse()), ("all_reduce", "sparse")),
-        (lambda: dist.all_reduce(torch.ones(4, 4)[:, :2]), ("all_reduce", "contiguous")),
-        (lambda: dist.broadcast(torch.ones(4, 4)[:, :2], 0), ("broadcast", "contiguous")),
-        (lambda: dist.all_reduce(torch.ones(1).expand(4)), ("all_reduce", "contiguous")),
-        (lambda: dist.all_reduce(torch.ones(3, dtype=torch.float8_e5m2)), ("all_reduce", "Float8")),
-        (lambda: dist.broadcast(torch.ones(3, dtype=torch.float8_e4m3fn), 0), ("broadcast", "Float8")),
+        (lambda: dist.all_reduce(torch.eye(3).to_sparse(), dist.ReduceOp.MAX), ("all_reduce", "sparse")),
+        (lambda: dist.all_reduce(torch.ones(1).expand(4)), ("all_reduce", "share one place", ".clone()")),
+        (lambda: dist.broadcast(torch.ones(1).expand(4), 0), ("broadcast", "share one place", ".clone()")),
+        (lambda: dist.all_reduce(torch.ones(3, dtype=torch.float8_e5m2)), ("all_reduce", "sum", "float8_e5m2")),
+        (lambda: dist.broadcast(torch.empty(3, dtype=torch.bits8), 0), ("broadcast", "Bits8")),
         (lambda: dist.all_reduce(torch.ones(3), dist.ReduceOp.BAND), ("all_reduce", "and", "float32")),
         (lambda: dist.all_gather([three] * (size - 1), three), ("all_gather", "one tensor per rank")),
         (lambda: dist.reduce_scatter(three, [three] * (size + 1)), ("reduce_scatter", "one tensor per rank")),

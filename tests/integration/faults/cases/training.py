@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 
 import numpy as np
 from integration.faults.cases.common import join_numpy, join_torch, say, telling
+
+import smddp
+import smddp.errors
 
 
 def torch_ddp(timeout: str, workers: str) -> None:
@@ -52,6 +56,24 @@ def numpy_loop(timeout: str) -> None:
                 assert work is not None
                 work.wait()
             communicator.all_reduce(arrays[0], "max")
+            say(f"step {step} of rank {communicator.rank}, pid {os.getpid()}")
+
+
+def registered_loop(timeout: str) -> None:
+    """all_reduce on registered memory. After the failure nobody writes to the array any more."""
+    communicator = join_numpy(float(timeout))
+    array = smddp.empty_registered(3_000_000, "float32")
+    array[:] = communicator.rank + 1.0
+    with telling():
+        for step in itertools.count(1):
+            try:
+                communicator.all_reduce(array, "max")
+            except smddp.errors.SMDDPError:
+                array[:] = -1
+                until = time.monotonic() + 0.2
+                while time.monotonic() < until:
+                    assert (array == -1).all()
+                raise
             say(f"step {step} of rank {communicator.rank}, pid {os.getpid()}")
 
 

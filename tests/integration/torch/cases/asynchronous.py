@@ -113,3 +113,15 @@ def dropped_work(peers: Peers) -> None:
     tensor = peers.own("float32", 100)
     dist.all_reduce(tensor)
     assert_bits(tensor, peers.reduced("float32", "sum", 100))
+
+
+def profiled(peers: Peers) -> None:
+    """A profile may be closed once the operation was waited for, also a group's first, which another thread ends."""
+    for number in range(30):
+        group = dist.new_group()
+        with torch.autograd.profiler.profile() as profile:
+            dist.all_reduce(peers.own("float32", 10), group=group)
+            dist.all_reduce(peers.own("float32", 10), group=group, async_op=True).wait()
+        events = [event for event in profile.function_events if event.name == "smddp:all_reduce"]
+        assert len(events) == 2, number
+        dist.destroy_process_group(group)

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from integration.torch.cases.common import OPS, Peers, assert_bits, to_tensor
 
-from support.oracle import DTYPES, Array, is_defined
+from support.oracle import DTYPES, MOVED_ONLY, Array, is_defined
 
 #: The last one takes many chunks (see conftest.py).
 COUNTS = (0, 1, 37, 1000, 10_007)
@@ -83,7 +83,55 @@ def moves(peers: Peers) -> None:
                 broadcast(peers, dtype, count, async_op)
                 all_gather(peers, dtype, count, async_op)
                 all_to_all(peers, dtype, count, async_op)
+                all_to_all_lists(peers, dtype, count, async_op)
+                rooted(peers, dtype, count, async_op)
             finish(dist.barrier(async_op=async_op), async_op)
+
+
+def types(peers: Peers) -> None:
+    """Every dtype is moved as it is."""
+    for number, dtype in enumerate((*DTYPES, *MOVED_ONLY)):
+        async_op = number % 2 == 0
+        broadcast(peers, dtype, 37, async_op)
+        all_gather(peers, dtype, 37, async_op)
+        all_to_all(peers, dtype, 37, async_op)
+        all_to_all_lists(peers, dtype, 37, async_op)
+        rooted(peers, dtype, 37, async_op)
+
+
+def rooted(peers: Peers, dtype: str, count: int, async_op: bool) -> None:
+    """Gather to, and scatter from, every rank."""
+    own = peers.own(dtype, count)
+    for root in range(peers.size):
+        at_root = peers.rank == root
+        listed = [torch.empty_like(own) for _ in range(peers.size)] if at_root else None
+        finish(dist.gather(own, listed, root, async_op=async_op), async_op)
+        for tensor, array in zip(listed or [], peers.all(dtype, count) if at_root else [], strict=True):
+            assert_bits(tensor, array, f"gather {dtype} {count} to {root}")
+
+        output = torch.empty_like(own)
+        parts = split(peers.own(dtype, count * peers.size), peers.size) if at_root else None
+        finish(dist.scatter(output, parts, root, async_op=async_op), async_op)
+        expected = block(peers.brought(dtype, count * peers.size, root), peers)
+        assert_bits(output, expected, f"scatter {dtype} {count} from {root}")
+
+
+def split(tensor: torch.Tensor, ranks: int) -> list[torch.Tensor]:
+    """Equal parts, also of nothing."""
+    return list(tensor.view(ranks, -1).unbind()) if tensor.numel() else [tensor] * ranks
+
+
+def all_to_all_lists(peers: Peers, dtype: str, count: int, async_op: bool) -> None:
+    """Tensor r goes to rank r; the farther away it is, the longer."""
+    counts = [[count + (sender + 2 * receiver) % 3 for receiver in range(peers.size)] for sender in range(peers.size)]
+    sources = [peers.own(dtype, sum(counts[peers.rank]))]
+    parts = list(sources[0].split(counts[peers.rank]))
+    outputs = [torch.empty(row[peers.rank], dtype=sources[0].dtype) for row in counts]
+    finish(dist.all_to_all(outputs, parts, async_op=async_op), async_op)
+    for sender, (output, row) in enumerate(zip(outputs, counts, strict=True)):
+        sent = peers.brought(dtype, sum(row), sender)
+        begin = sum(row[: peers.rank])
+        assert_bits(output, sent[begin : begin + row[peers.rank]], f"all_to_all {dtype} {count}")
 
 
 def broadcast(peers: Peers, dtype: str, count: int, async_op: bool) -> None:
@@ -190,6 +238,13 @@ def objects(peers: Peers) -> None:
         items: list[object] = [{"from": peers.rank}, None, "x" * (peers.rank + 1)]
         dist.broadcast_object_list(items, root)
         assert items == [{"from": root}, None, "x" * (root + 1)]
+        everything: list[object] | None = [None] * peers.size if peers.rank == root else None
+        dist.gather_object({"rank": peers.rank, "text": "z" * 500 * peers.rank}, everything, root)
+        if everything is not None:
+            assert everything == [{"rank": rank, "text": "z" * 500 * rank} for rank in range(peers.size)]
+        received: list[object] = [None]
+        dist.scatter_object_list(received, [f"{root} to {rank}" for rank in range(peers.size)], root)
+        assert received == [f"{root} to {peers.rank}"]
     gathered: list[object] = [None] * peers.size
     dist.all_gather_object(gathered, {"rank": peers.rank, "text": "y" * 1000 * peers.rank})
     assert gathered == [{"rank": rank, "text": "y" * 1000 * rank} for rank in range(peers.size)]

@@ -11,7 +11,7 @@ namespace smddp {
 
 enum class FrameKind : std::uint32_t { kData = 1, kNotice = 2 };
 
-/// Goes in front of each message on a TCP connection, little endian. The last byte of `magic` is
+/// Goes in front of each message on a stream, little endian. The last byte of `magic` is
 /// the version.
 struct FrameHeader {
   static constexpr std::uint32_t kMagic = 0x444d5301;

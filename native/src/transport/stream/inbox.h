@@ -12,22 +12,22 @@
 #include "base/completion.h"
 #include "transport/posted_receive.h"
 #include "transport/ring_queue.h"
-#include "transport/tcp/frame.h"
-#include "transport/tcp/pumped.h"
+#include "transport/stream/byte_stream.h"
+#include "transport/stream/frame.h"
+#include "transport/stream/pumped.h"
 
 namespace smddp {
 
-/// Frames coming from one peer. Large payloads go from the socket straight into the posted buffer.
-/// While the first frame has no posted receive nothing more is read, so the peer is slowed down by
-/// its own socket.
+/// Frames coming from one peer. Large payloads go from the stream straight into the posted buffer.
+/// While the first frame has no posted receive nothing more is read, so the peer is slowed down.
 class Inbox {
  public:
   explicit Inbox(Rank peer) : peer_(peer) {}
 
   void post(const RecvDesc& recv, Token token) { receives_.push({recv, token}); }
-  /// Reads what the socket has and reports what is complete. `failure` after everything that had
+  /// Reads what the stream has and reports what is complete. `failure` after everything that had
   /// arrived.
-  Pumped pump(int socket, CompletionSink& sink);
+  Pumped pump(ByteStream& stream, CompletionSink& sink);
   /// Forgets the receives; from now on data are thrown away and only notices are reported.
   void abandon();
 
@@ -42,7 +42,7 @@ class Inbox {
   Need consume_data(CompletionSink& sink, Pumped& result);
   bool accept_header(Pumped& result);
   bool may_start(CompletionSink& sink);
-  ssize_t read(int socket);
+  ssize_t read(ByteStream& stream);
   void take_payload();
   Status end_of_stream() const;
 

@@ -1,6 +1,4 @@
-#include "transport/tcp/outbox.h"
-
-#include <sys/socket.h>
+#include "transport/stream/outbox.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,7 +12,7 @@ namespace {
 constexpr int kWritesAtOnce = 4;
 
 iovec piece_of(const void* data, std::size_t bytes) {
-  return {const_cast<void*>(data), bytes};  // sendmsg only reads
+  return {const_cast<void*>(data), bytes};  // the stream only reads
 }
 
 }  // namespace
@@ -39,14 +37,12 @@ void Outbox::push_notice(std::span<const std::byte> bytes) {
   queue_.push(std::move(frame));
 }
 
-Pumped Outbox::pump(int socket, CompletionSink& sink) {
+Pumped Outbox::pump(ByteStream& stream, CompletionSink& sink) {
   Pumped result;
   for (int write = 0; write < kWritesAtOnce && !queue_.empty(); ++write) {
     Pieces pieces;
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = gather(pieces);
-    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const std::size_t count = gather(pieces);
+    const ssize_t sent = stream.write(std::span{pieces.data(), count});
     if (sent >= 0) {
       result.moved = true;
       account(static_cast<std::size_t>(sent));

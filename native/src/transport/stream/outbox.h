@@ -10,8 +10,9 @@
 
 #include "base/completion.h"
 #include "transport/ring_queue.h"
-#include "transport/tcp/frame.h"
-#include "transport/tcp/pumped.h"
+#include "transport/stream/byte_stream.h"
+#include "transport/stream/frame.h"
+#include "transport/stream/pumped.h"
 #include "transport/transport.h"
 
 namespace smddp {
@@ -21,8 +22,8 @@ class Outbox {
  public:
   void push_data(const SendDesc& send, Token token);
   void push_notice(std::span<const std::byte> bytes);
-  /// Writes what the socket takes and reports the sends that are handed over completely.
-  Pumped pump(int socket, CompletionSink& sink);
+  /// Writes what the stream takes and reports the sends that are handed over completely.
+  Pumped pump(ByteStream& stream, CompletionSink& sink);
   /// Forgets the data. A frame that is partly written is finished from a copy.
   void abandon();
   /// Forgets everything: the peer is gone.

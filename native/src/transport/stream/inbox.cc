@@ -1,7 +1,4 @@
-#include "transport/tcp/inbox.h"
-
-#include <sys/socket.h>
-#include <sys/uio.h>
+#include "transport/stream/inbox.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -19,11 +16,11 @@ constexpr int kReadsAtOnce = 4;
 
 }  // namespace
 
-Pumped Inbox::pump(int socket, CompletionSink& sink) {
+Pumped Inbox::pump(ByteStream& stream, CompletionSink& sink) {
   Pumped result;
   for (int reads = 0;; ++reads) {
     if (consume(sink, result) != Need::kBytes || reads == kReadsAtOnce) return result;
-    const ssize_t got = read(socket);
+    const ssize_t got = read(stream);
     if (got > 0) {
       result.moved = true;
     } else if (got == 0) {
@@ -121,7 +118,7 @@ void Inbox::take_payload() {
   received_ += part;
 }
 
-ssize_t Inbox::read(int socket) {
+ssize_t Inbox::read(ByteStream& stream) {
   // What is left is less than a header or a notice, so moving it is cheap.
   std::memmove(buffer_.data(), buffer_.data() + begin_, buffered());
   end_ -= begin_;
@@ -135,10 +132,7 @@ ssize_t Inbox::read(int socket) {
     pieces[count++] = {receives_.front().data + received_, direct};
   }
   pieces[count++] = {buffer_.data() + end_, buffer_.size() - end_};
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = count;
-  const ssize_t got = ::recvmsg(socket, &message, MSG_DONTWAIT);
+  const ssize_t got = stream.read(std::span{pieces.data(), count});
   if (got > 0) {
     const std::size_t to_payload = std::min(static_cast<std::size_t>(got), direct);
     received_ += to_payload;

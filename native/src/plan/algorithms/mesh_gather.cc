@@ -1,0 +1,55 @@
+// Direct gather with any block sizes to a root on host H.
+//
+//   in of each rank of other hosts --> its block of root's out
+//   in of H's ranks --native gather--> their blocks of root's out
+//   ranks of other hosts: native barrier
+//
+// Steps: 1 hop, 1 native step per host, at the same time. Bytes received by H: all blocks of other
+// hosts once, in their place. Plus one empty message each way between every two hosts, which
+// carries the signature; the barriers do that among the ranks of a host.
+// Source: textbook flat-tree gather.
+#include <utility>
+
+#include "plan/algorithms/algorithms.h"
+#include "plan/algorithms/mesh.h"
+
+namespace smddp {
+namespace {
+
+void collect_here(PlanBuilder& plan, const Mesh& mesh, const CollectiveSpec& spec,
+                  const std::vector<Part>& blocks) {
+  const Part own = blocks[static_cast<std::size_t>(mesh.self())];
+  if (mesh.alone()) {
+    plan.copy({Space::kIn, 0, own.count}, range_of(Space::kOut, own));
+    return;
+  }
+  NativeStep step;
+  step.collective = Collective::kGather;
+  step.root = mesh.local_rank_of(spec.root);
+  step.in = {Space::kIn, 0, own.count};
+  if (mesh.self() == spec.root) step.out = {Space::kOut, 0, total_of(blocks)};
+  step.out_parts = blocks_of_neighbours(mesh, blocks);
+  plan.native(std::move(step));
+}
+
+}  // namespace
+
+Plan mesh_gather(const CollectiveSpec& spec, const Mesh& mesh) {
+  PlanBuilder plan("mesh");
+  greet_hosts(plan, mesh);
+  const std::vector<Part> blocks = blocks_of(spec.counts);
+  if (mesh.host() != mesh.host_of(spec.root)) {
+    plan.send(spec.root, {Space::kIn, 0, blocks[static_cast<std::size_t>(mesh.self())].count});
+    meet_neighbours(plan, mesh);
+    return std::move(plan).finish();
+  }
+  if (mesh.self() == spec.root) {
+    for (const Rank peer : ranks_elsewhere(mesh)) {
+      plan.recv(peer, range_of(Space::kOut, blocks[static_cast<std::size_t>(peer)]));
+    }
+  }
+  collect_here(plan, mesh, spec, blocks);
+  return std::move(plan).finish();
+}
+
+}  // namespace smddp
