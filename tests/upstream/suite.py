@@ -1,0 +1,113 @@
+"""Runs PyTorch's own distributed tests, those inside its wheel, on one backend: the tests it is told to, one by one.
+
+    echo test_barrier | BACKEND=smddp WORLD_SIZE=2 PYTHONPATH=tests python -m upstream.suite
+
+Standard output has lines of JSON: first the names of all tests, then for each line of standard input, which names a
+test, its result (see `upstream.results`). Whatever the tests print goes to standard error.
+
+The suite takes its settings from the environment: BACKEND; WORLD_SIZE; INIT_METHOD, which has to be a file's address
+for one of the tests to run; DISTRIBUTED_TESTS_DEFAULT_TIMEOUT, the seconds a test may take before its ranks are
+killed. For every test it starts WORLD_SIZE processes on this machine. They are forked here, where torch is imported
+once: a spawned one would import it first, which takes it seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import unittest
+from types import FunctionType, ModuleType
+from typing import TextIO
+
+import torch.distributed as dist
+import torch.multiprocessing
+from torch.testing._internal import common_distributed
+
+from upstream.results import JsonResult
+from upstream.wide_name import WideName
+
+SUITE = "torch.testing._internal.distributed.distributed_test"
+#: The line of the suite that reads the backend's name, by which its tests are gated.
+BACKEND_LINE = 'BACKEND = os.environ["BACKEND"]\n'
+WIDENED_LINE = "BACKEND = WIDENED_BACKEND\n"
+#: The suite's lists of backends whose profiles it checks; get_backend() is looked up there, not BACKEND.
+PROFILED = ("PROFILING_SUPPORTED_BACKENDS", "SEND_RECV_PROFILING_SUPPORTED_BACKENDS")
+#: What tests of sub-groups need: they make a group of ranks 1 and 2. Of all backends but mpi the suite wants 8.
+SUBGROUP_RANKS = 3
+
+
+def load_suite(backend: str) -> ModuleType:
+    """The suite's module: as it is for gloo, with widened gates for smddp.
+
+    Raises:
+        RuntimeError: this torch's suite does not read BACKEND where we expect it.
+    """
+    if backend == "gloo":
+        return importlib.import_module(SUITE)
+    import smddp.torch  # noqa: F401  registers the backend, in the process from which the ranks are forked
+
+    for feature in ("ddp", "subgroup", "plugin"):
+        common_distributed.DistTestCases.backend_feature[feature].add(backend)
+    if int(os.environ["WORLD_SIZE"]) >= SUBGROUP_RANKS:
+        common_distributed.skip_if_small_worldsize = lambda test: test
+    dist.monitored_barrier = _widened_monitored_barrier(backend)
+    module = _load_widened(backend)
+    for name in PROFILED:
+        getattr(module, name).append(backend)
+    return module
+
+
+def _widened_monitored_barrier(backend: str) -> FunctionType:
+    """torch's function, which refuses a backend by its name; so do not the groups, whose method it calls."""
+    function = inspect.unwrap(dist.monitored_barrier)
+    names = {**function.__globals__, "get_backend": lambda _: WideName(backend)}
+    return FunctionType(function.__code__, names, argdefs=function.__defaults__)
+
+
+def _load_widened(backend: str) -> ModuleType:
+    spec = importlib.util.find_spec(SUITE)
+    assert spec is not None
+    assert spec.loader is not None
+    source = spec.loader.get_source(SUITE)
+    if source.count(BACKEND_LINE) != 1:
+        msg = f"{spec.origin} does not have the line {BACKEND_LINE!r} once; adapt tests/upstream/suite.py to this torch"
+        raise RuntimeError(msg)
+    module = importlib.util.module_from_spec(spec)
+    module.WIDENED_BACKEND = WideName(backend)
+    sys.modules[SUITE] = module
+    # Line for line, so that tracebacks show the file as it is.
+    exec(compile(source.replace(BACKEND_LINE, WIDENED_LINE), spec.origin, "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+def own_standard_output() -> TextIO:
+    """Standard output for the results alone; what ranks print on theirs goes to standard error."""
+    own = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    os.register_at_fork(after_in_child=own.close)
+    return own
+
+
+def main() -> None:
+    """Name the tests, then run those asked for until standard input ends."""
+    out = own_standard_output()
+    suite = load_suite(os.environ["BACKEND"])
+    fork = torch.multiprocessing.get_context("fork")
+
+    class Forked(suite.TestDistBackend, suite.DistributedTest._DistTestBase):
+        def setUp(self) -> None:
+            super().setUp()
+            self._start_processes(fork.Process)
+
+    # Flushed, here and by JsonResult, before anything forks: ranks would inherit what is buffered and write it again.
+    print(json.dumps(unittest.defaultTestLoader.getTestCaseNames(Forked)), file=out, flush=True)
+    result = JsonResult(out)
+    for line in sys.stdin:
+        unittest.TestSuite([Forked(line.strip())]).run(result)
+
+
+if __name__ == "__main__":
+    main()
