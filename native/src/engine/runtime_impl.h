@@ -8,7 +8,7 @@
 
 #include "smddp/runtime.h"
 
-#include "engine/completion_thread.h"
+#include "engine/completions.h"
 #include "engine/peer_process.h"
 #include "engine/progress_thread.h"
 
@@ -28,7 +28,7 @@ class RuntimeImpl : public std::enable_shared_from_this<RuntimeImpl> {
   /// processes.
   const std::string& process_name() const noexcept { return process_name_; }
   ProgressThread& progress() noexcept { return *progress_; }
-  CompletionThread& completions() noexcept { return completions_; }
+  Completions& completions() noexcept { return completions_; }
 
   /// The process of that name, made from the descriptors when it is met for the first time.
   std::shared_ptr<PeerProcess> meet(const std::string& process_name,
@@ -42,7 +42,7 @@ class RuntimeImpl : public std::enable_shared_from_this<RuntimeImpl> {
   const std::string process_name_;
   std::mutex mutex_;
   std::map<std::string, std::weak_ptr<PeerProcess>> peers_;
-  CompletionThread completions_;  ///< outlives the engine thread, which hands over to it
+  Completions completions_;  ///< outlives the engine thread, which hands over to it
   std::unique_ptr<ProgressThread> progress_;
 };
 

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from integration.torch.layers.models import deep, gradients, made, parameters, step
+from integration.torch.layers.models import deep, gradients, made, parameters, step, wide
 from integration.torch.layers.runner import Job
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import (
     debugging_hooks,
     default_hooks,
     post_localSGD_hook,
+    powerSGD_hook,
 )
 from torch.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from torch.distributed.optim import PostLocalSGDOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
-SEVERAL_MB = 0.001
+#: Size of buckets such that a small model has several, and such that it has one.
+SEVERAL_MB, ONE_MB = 0.001, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +33,12 @@ class Hook:
     precision: torch.dtype = torch.float64
 
 
-def hooked(job: Job, make: Callable[[], nn.Module], hook: Hook, *, steps: int = 3) -> object:
+def hooked(
+    job: Job, make: Callable[[], nn.Module], hook: Hook, *, steps: int = 3, bucket_mb: float = SEVERAL_MB
+) -> object:
     """Gradients of some steps, and the parameters after them; as precise as the hook where orders differ."""
     model = made(make)
-    wrapped = DistributedDataParallel(model, bucket_cap_mb=SEVERAL_MB)
+    wrapped = DistributedDataParallel(model, bucket_cap_mb=bucket_mb)
     wrapped.register_comm_hook(hook.state, hook.call)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     results = []
@@ -63,6 +67,15 @@ def fp16_compress_wrapper(job: Job) -> object:
     return hooked(
         job, deep, Hook(call=default_hooks.fp16_compress_wrapper(default_hooks.allreduce_hook), precision=torch.float16)
     )
+
+
+def power_sgd(job: Job) -> object:
+    """Compresses from the third step on. In one bucket, because its callbacks start collectives, and each rank runs a
+    callback when it gets there.
+    """
+    state = powerSGD_hook.PowerSGDState(None, 2, start_powerSGD_iter=2, min_compression_rate=1)
+    hook = Hook(call=powerSGD_hook.powerSGD_hook, state=state, precision=torch.float16)
+    return hooked(job, wide, hook, steps=5, bucket_mb=ONE_MB)
 
 
 def no_communication(job: Job) -> object:

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "engine/work_state.h"
+
+namespace smddp {
+
+/// Runs what belongs to users after an operation: callbacks, and the release of their buffers. Both
+/// may take a framework's locks, so neither may happen on the engine thread.
+///
+/// One thread runs them, one after the other and in the order in which operations end, until a
+/// callback takes long while others wait, as one that waits for another collective does: then a
+/// second thread goes on behind it. Starts with the first operation handed over.
+class Completions {
+ public:
+  Completions();
+  ~Completions();
+  Completions(const Completions&) = delete;
+  Completions& operator=(const Completions&) = delete;
+
+  /// `work` is done. Takes no lock and allocates nothing once the first thread runs.
+  void hand_over(std::shared_ptr<WorkState> work);
+  /// Waits until everything handed over so far is done, at most until the deadline. The caller must
+  /// not hold a lock that callbacks take. Returns at once inside a callback.
+  void drain(Deadline deadline);
+
+ private:
+  class Crew;
+
+  std::shared_ptr<Crew> crew_;  ///< its threads' too: a callback may destroy this object
+  std::once_flag started_;
+};
+
+}  // namespace smddp
