@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from datetime import timedelta
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ def register() -> None:
 
 def _create(options: Any, _backend_options: Any) -> Any:
     print_errors_plainly()
+    _offer_memory_for_buckets()
     settings = read_settings()
     settings = dataclasses.replace(settings, timeout=_deadline(options.timeout, settings).total_seconds())
     runtime.acquire(settings)  # for the orderly leave at exit
@@ -69,6 +71,15 @@ def _create(options: Any, _backend_options: Any) -> Any:
     rank = members[options.group_rank] if members else options.group_rank
     runtime.log_version(settings, rank, f"torch {torch.__version__}, {options.group_size} ranks")
     return backend
+
+
+def _offer_memory_for_buckets() -> None:
+    """Let DistributedDataParallel ask for its buckets' memory, which it does where this variable of torch's is "0".
+
+    It would ask an accelerator's backend too; whether that is wanted is for the user to say.
+    """
+    if not torch.accelerator.is_available():
+        os.environ.setdefault("DDP_DISABLE_COMM_MEM", "0")
 
 
 def _deadline(given: timedelta, settings: Settings) -> timedelta:

@@ -87,3 +87,13 @@ def test_digit_example_learns_and_plots(script: str, tmp_path: Path) -> None:
     assert image.read_bytes().startswith(b"\x89PNG")
     assert "step" in job.stderr, "no progress bar on standard error"
     assert "\x1b" not in job.stdout
+
+
+@pytest.mark.timeout(120)
+def test_exposed_communication_example_compares_backends() -> None:
+    job = run_example(
+        "smddprun", "06_exposed_communication.py", "--backends", "smddp", "gloo", "--rounds", "2", "--width", "32"
+    )
+    rows = re.findall(r"^(DDP|FSDP2) +(\w+) +([\d.]+) +([\d.]+) +(-?[\d.]+)$", job.stdout, re.MULTILINE)
+    assert [row[:2] for row in rows] == [(w, b) for b in ("smddp", "gloo") for w in ("DDP", "FSDP2")], job.stdout
+    assert all(0 < float(step) < 10_000 for _, _, step, _, _ in rows)

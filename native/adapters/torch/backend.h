@@ -22,7 +22,7 @@ using WorkPtr = c10::intrusive_ptr<c10d::Work>;
 
 /// The torch.distributed backend: checks tensors, turns each call into requests, and the outcome
 /// into Work. Its operations are defined by topic: reductions.h, sparse.h, movements.h, blocks.h,
-/// coalesced.h, messages.h and barriers.h.
+/// coalesced.h, messages.h, tensors.h and barriers.h.
 class SmddpBackend final : public c10d::Backend {
  public:
   /// `labels`: numbers of the members in the whole job, in the group's order.
@@ -94,6 +94,10 @@ class SmddpBackend final : public c10d::Backend {
   WorkPtr send(Tensors& tensors, int peer, int tag) override;
   WorkPtr recv(Tensors& tensors, int peer, int tag) override;
   WorkPtr recvAnysource(Tensors& tensors, int tag) override;
+
+  // tensors.h
+  bool supportsTensorAlloc(c10::DeviceIndex device) override;
+  at::Tensor allocateTensor(long size, at::TensorOptions options) override;
 
   // barriers.h
   WorkPtr barrier(const c10d::BarrierOptions& options) override;

@@ -24,6 +24,7 @@
 #include "reductions.h"
 #include "sparse.h"
 #include "store.h"
+#include "tensors.h"
 
 namespace smddp::torch_adapter {
 namespace {

@@ -53,6 +53,16 @@ def test_deadline() -> None:
     assert set_ == [*["11.0"] * 3, *given, *["11.0"] * 3]
 
 
+def test_memory_of_buckets_is_offered_unless_the_user_decides() -> None:
+    code = """
+        dist.init_process_group("smddp")
+        print(os.environ["DDP_DISABLE_COMM_MEM"])
+        dist.destroy_process_group()
+    """
+    assert start(code).check().stdout.split() == ["0"]
+    assert start(code, DDP_DISABLE_COMM_MEM="1").check().stdout.split() == ["1"]
+
+
 def test_deadline_of_the_start_with_the_older_module() -> None:
     """A rank that waits for the others to join waits as long as SMDDP_TIMEOUT says."""
     place = place_ranks(2)[0]

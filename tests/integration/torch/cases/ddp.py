@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -122,6 +123,31 @@ def options(peers: Peers) -> None:
             agree(peers, [parameter.detach() for parameter in model.parameters()])
 
 
+def registered_buckets(peers: Peers) -> None:
+    """Buckets lie in memory that the host's other ranks can reach, and so do gradients that point into them."""
+    addresses: list[int] = []
+    model = made(deep)
+    wrapped = DistributedDataParallel(model, bucket_cap_mb=BUCKET_MB, gradient_as_bucket_view=True)
+    wrapped.register_comm_hook(addresses, _noting_hook)
+    for step in range(2):  # buckets are made anew after the first
+        x, y = batch(peers, peers.rank, step)
+        loss_of(wrapped(x), y).backward()
+    addresses += [parameter.grad.data_ptr() for parameter in model.parameters()]
+    files = [file_at(address) for address in addresses]
+    assert len(files) > 8
+    assert all(name.startswith("/memfd:smddp") for name in files), files
+
+
+def file_at(address: int) -> str:
+    """Name of the file that is mapped there."""
+    for line in Path("/proc/self/maps").read_text("utf-8").splitlines():
+        places, *_, name = line.split(maxsplit=5)
+        begin, end = (int(place, 16) for place in places.split("-"))
+        if begin <= address < end:
+            return name
+    return ""
+
+
 def initial_weights(peers: Peers) -> None:
     """Ranks begin with the weights and buffers of rank 0."""
     torch.manual_seed(peers.rank)
@@ -195,6 +221,11 @@ def hooks(peers: Peers) -> None:
 def _bfloat16_hook(group, bucket):
     """torch's own, under a name for which DDP does not demand CUDA."""
     return default_hooks.bf16_compress_hook(group, bucket)
+
+
+def _noting_hook(addresses, bucket):
+    addresses.append(bucket.buffer().data_ptr())
+    return default_hooks.allreduce_hook(None, bucket)
 
 
 def _future_hook(_, bucket):
