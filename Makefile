@@ -9,6 +9,7 @@ PYTHON ?= python3
 RANKS ?= 4
 JOBS ?= $(shell nproc)
 PLOT ?= demo_curve.png
+SOAK ?= 50
 
 ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 BIN := $(ROOT).venv/bin
@@ -25,7 +26,7 @@ SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build demo test test-cpp test-python parity lint lint-python lint-cpp format bench bench-cpp \
+.PHONY: help env build demo test test-cpp test-python test-soak parity lint lint-python lint-cpp format bench bench-cpp \
   bench-check clean distclean
 
 help: ## Show this list
@@ -63,6 +64,10 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 
 test-python: build ## Run the Python tests (those marked perf, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
+
+# A test that fails once in fifty runs is one that fails for somebody every day.
+test-soak: build ## Run all tests SOAK times (default 50), up to the first failure; takes a day
+	@for round in $$(seq $(SOAK)); do echo "=== round $$round of $(SOAK)"; $(MAKE) --no-print-directory test; done
 
 parity: build ## Run PyTorch's own distributed tests on smddp and gloo, and write docs/torch-parity.md
 	PYTHONPATH=tests $(BIN)/python -m upstream.page

@@ -43,10 +43,16 @@ def unexpected(stderr: str) -> list[str]:
 def run_ranks(_template: Template) -> RunRanks:
     """Runs a case of the folder `cases` on ranks of its own; every rank must end well and warn of nothing."""
 
-    def run(hosts: Sequence[int], case: str, *arguments: str, seconds: float = CASE_SECONDS) -> list[Ended]:
+    def run(
+        hosts: Sequence[int],
+        case: str,
+        *arguments: str,
+        seconds: float = CASE_SECONDS,
+        chunk_bytes: str = CHUNK_BYTES,
+    ) -> list[Ended]:
         places = hosts if len(hosts) > 1 else ()
         path = f"integration.torch.cases.{case}"
-        env = {"SMDDP_CHUNK_BYTES": CHUNK_BYTES}
+        env = {"SMDDP_CHUNK_BYTES": chunk_bytes}
         with World(sum(hosts), path, *arguments, starter=_template, hosts=places, env=env, seconds=seconds) as world:
             ended = world.join()
             for rank in ended:

@@ -19,3 +19,8 @@ SHAPES = [
 @pytest.mark.parametrize(("module", "hosts"), SHAPES, ids=str)
 def test_cases(module: str, hosts: list[int], run_ranks: RunRanks, seed: int) -> None:
     run_ranks(hosts, "common:run", module, str(seed))
+
+
+@pytest.mark.slow
+def test_ten_thousand_operations_in_windows(run_ranks: RunRanks, seed: int) -> None:
+    run_ranks([2], "common:run", "volume", str(seed), chunk_bytes="256KiB")
