@@ -115,12 +115,15 @@ TEST_CASE("drain returns at once inside a callback, also on a second thread") {
 
 TEST_CASE("a callback may hold the last reference") {
   auto completions = std::make_shared<Completions>();
+  std::atomic<bool> handed{false};
   std::atomic<bool> over{false};
   Completions& alive = *completions;
-  hand_over(alive, [held = std::move(completions), &over]() mutable {
+  hand_over(alive, [held = std::move(completions), &handed, &over]() mutable {
+    becomes_true(handed);  // nobody destroys it under who hands over
     held.reset();
     over.store(true);
   });
+  handed.store(true);
   CHECK(becomes_true(over));
 }
 
