@@ -15,6 +15,7 @@ from smddp import runtime
 from smddp.config import Settings, read_settings
 from smddp.errors import SMDDPStateError
 from smddp.torch.errors import failure, print_errors_plainly
+from smddp.torch.monitored_barrier import serve_monitored_barrier
 
 __all__ = ["BACKEND", "register", "transport_name"]
 
@@ -47,7 +48,7 @@ def register() -> None:
     """
     if BACKEND.upper() in dist.Backend._plugins:
         return
-    _load_native()
+    serve_monitored_barrier(_load_native().SmddpBackend)
     # CUDA is named too, so that a CUDA tensor meets our error, which says what to do, and not one about a missing
     # backend type.
     dist.Backend.register_backend(BACKEND, _create, extended_api=True, devices=["cpu", "cuda"])

@@ -40,9 +40,8 @@ run them on smddp and on gloo, with 2 and with 4 ranks of one machine, on CPU te
 Most tests are gated by the backend's name, and skip a backend that they do not know. For gloo the suite runs as it is.
 For smddp it sees a name that equals "gloo" and "mpi" too (`tests/upstream/suite.py`): what is meant for gloo runs, and
 so does what only the mpi backend has or is asked for: all_to_all, and sub-groups in worlds of fewer than 8 ranks. The
-same holds inside `torch.distributed.monitored_barrier`, which refuses all names but gloo; a program calls the method of
-its group instead. The backend itself, `get_backend()` and the titles in profiles keep the name smddp, and the suite's
-checks of profiles are switched on for it. No test is changed.
+backend itself, `get_backend()` and the titles in profiles keep the name smddp, and the suite's checks of profiles are
+switched on for it. No test is changed.
 """
 
 

@@ -14,15 +14,13 @@ once: a spawned one would import it first, which takes it seconds.
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import json
 import os
 import sys
 import unittest
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import TextIO
 
-import torch.distributed as dist
 import torch.multiprocessing
 from torch.testing._internal import common_distributed
 
@@ -53,18 +51,10 @@ def load_suite(backend: str) -> ModuleType:
         common_distributed.DistTestCases.backend_feature[feature].add(backend)
     if int(os.environ["WORLD_SIZE"]) >= SUBGROUP_RANKS:
         common_distributed.skip_if_small_worldsize = lambda test: test
-    dist.monitored_barrier = _widened_monitored_barrier(backend)
     module = _load_widened(backend)
     for name in PROFILED:
         getattr(module, name).append(backend)
     return module
-
-
-def _widened_monitored_barrier(backend: str) -> FunctionType:
-    """torch's function, which refuses a backend by its name; so do not the groups, whose method it calls."""
-    function = inspect.unwrap(dist.monitored_barrier)
-    names = {**function.__globals__, "get_backend": lambda _: WideName(backend)}
-    return FunctionType(function.__code__, names, argdefs=function.__defaults__)
 
 
 def _load_widened(backend: str) -> ModuleType:

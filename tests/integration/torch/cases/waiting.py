@@ -34,8 +34,15 @@ def all_come(seed: str) -> None:
     peers = join(seed)
     for all_ranks in (False, True):
         world().monitored_barrier(SHORT * 20, wait_all_ranks=all_ranks)
+        dist.monitored_barrier(timeout=SHORT * 20, wait_all_ranks=all_ranks)
     group = dist.new_group(list(range(peers.size)), backend="smddp")
     group.monitored_barrier(SHORT * 20)
+    dist.monitored_barrier(group)
+    other = dist.new_group(list(range(peers.size)), backend="gloo")
+    dist.monitored_barrier(other, SHORT * 20)
+    alone = dist.new_group([0], backend="smddp")
+    if peers.rank == 0:
+        dist.monitored_barrier(alone, SHORT)
     print("passed")
     dist.destroy_process_group()
 
@@ -47,7 +54,7 @@ def some_are_missing(late: str, wait_all_ranks: str, connected: str) -> None:
     group = world() if connected == "yes" else dist.new_group(list(range(peers.size)))
     if peers.rank not in missing:
         try:
-            group.monitored_barrier(SHORT, wait_all_ranks=wait_all_ranks == "yes")
+            dist.monitored_barrier(group, SHORT, wait_all_ranks=wait_all_ranks == "yes")
         except RuntimeError as error:
             print(f"{type(error).__name__}: {error}".replace("\n", " | "), flush=True)
     leave_together()
