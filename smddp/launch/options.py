@@ -13,7 +13,7 @@ from smddp.launch.hosts import parse_host_list, parse_hostfile
 from smddp.launch.mpirun import split_exports
 from smddp.launch.spec import Host, Options
 
-__all__ = ["parse_options"]
+__all__ = ["parse_options", "version"]
 
 _USAGE = "smddprun [-np N] [-H HOSTS | --hostfile FILE] [options] program [arguments ...]"
 
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="print the command, fit for pasting into a shell, and stop"
     )
     parser.add_argument(
-        "--version", action="version", version=f"smddprun {_version()}", help="print the version and stop"
+        "--version", action="version", version=f"smddprun {version()}", help="print the version and stop"
     )
     return parser
 
@@ -171,7 +171,8 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _version() -> str:
+def version() -> str:
+    """Return the version that is installed, in words for people."""
     try:
         return metadata.version("smddp")
     except metadata.PackageNotFoundError:

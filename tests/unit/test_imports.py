@@ -62,6 +62,7 @@ def heavy(modules: object) -> list[str]:
         "smddp.config",
         "smddp.identity",
         "smddp.launch",
+        "smddp.launch.mprun",
         "smddp.launch.run",
         "smddp.tools.cli",
         "smdistributed.dataparallel",

@@ -221,7 +221,7 @@ def test_any_job_name_gives_a_port_of_the_range(name: str) -> None:
 
 def test_import_of_the_rank_path_is_light() -> None:
     heavy = ("torch", "numpy", "argparse", "subprocess", "socket", "shutil")
-    code = f"import sys, smddp.launch.run; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, smddp.launch.mprun, smddp.launch.run; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
