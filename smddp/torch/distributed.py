@@ -99,10 +99,10 @@ def is_available() -> bool:
 def init_process_group(*args: object, **kwargs: object) -> None:
     """Join the job: initialize torch.distributed's default group with backend "smddp".
 
-    Every argument is accepted and ignored, except a `timeout` that is a positive timedelta: it becomes the
-    deadline of each collective, before SMDDP_TIMEOUT and torch's default. Ranks come from the environment; a
-    process that was not launched is a world of one. A second call does nothing, and a group that
-    torch.distributed already has is adopted if its backend is "smddp".
+    Every argument is accepted and ignored, except a `timeout` that is a timedelta of a second or more: it becomes
+    the deadline of each collective (ten years at most), before SMDDP_TIMEOUT and torch's default. Ranks come from
+    the environment; a process that was not launched is a world of one. A second call does nothing, and a group
+    that torch.distributed already has is adopted if its backend is "smddp".
 
     Raises:
         SMDDPStateError: torch.distributed is initialized with another backend.
@@ -337,9 +337,15 @@ def _tells_local_rank(name: str) -> bool:
     return name.endswith(("LOCAL_RANK", "LOCALRANKID", "LOCALID"))
 
 
+# It is also the time in which the ranks have to meet, and milliseconds are not enough for that.
+_SHORTEST_TIMEOUT: Final = timedelta(seconds=1)
+# timedelta.max, meant as "no deadline", overflows in torch.
+_LONGEST_TIMEOUT: Final = timedelta(days=3650)
+
+
 def _usable_timeout(candidates: list[object]) -> timedelta | None:
-    usable = (value for value in candidates if isinstance(value, timedelta) and value > timedelta(0))
-    return next(usable, None)
+    usable = (value for value in candidates if isinstance(value, timedelta) and value >= _SHORTEST_TIMEOUT)
+    return next((min(value, _LONGEST_TIMEOUT) for value in usable), None)
 
 
 def _timeout_of_environment() -> timedelta | None:

@@ -209,6 +209,20 @@ def test_every_argument_is_accepted() -> None:
     )
 
 
+@pytest.mark.parametrize("timeout", ["datetime.timedelta.max", "datetime.timedelta(microseconds=1)"])
+def test_timeout_that_cannot_be_meant_stops_nobody(timeout: str) -> None:
+    """In the first torch would overflow, within the second no ranks meet."""
+    code = f"""
+        warnings.simplefilter("ignore")
+        smdp.init_process_group("nccl", timeout={timeout})
+        tensor = torch.ones(3)
+        smdp.all_reduce(tensor)
+        print(tensor.tolist())
+    """
+    for rank in run_ranks(code, 2):
+        assert (rank.returncode, rank.stdout) == (0, "[2.0, 2.0, 2.0]\n"), rank
+
+
 def test_deprecation_is_told_once_by_rank_0() -> None:
     code = """
         smdp.init_process_group()
