@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from smddp.errors import SMDDPArgumentError
+from smddp.legacy_native import bucket_bytes
 from smddp.torch.errors import failure
 from smddp.torch.reducer import Reducer, ReducerOptions
 from smddp.torch.replicate import broadcast_from_rank_0
@@ -22,7 +23,6 @@ from smddp.torch.world import require_initialized, require_world
 
 __all__ = ["DistributedDataParallel"]
 
-_DEFAULT_BUCKET_MB = 25
 _NAME = "DistributedDataParallel"
 
 
@@ -43,7 +43,8 @@ class DistributedDataParallel(torch.nn.Module):
         output_device: where results are put; only with `device_ids`, whose device is the default.
         broadcast_buffers: copy rank 0's buffers to all ranks before a forward pass in training mode.
         process_group: None or `group.WORLD`.
-        bucket_cap_mb: gradients share messages of at most this many MiB; None for 25.
+        bucket_cap_mb: gradients share messages of at most this many MiB; None for 25, or what
+            `smddpcommon.setBucketSize` has set.
         gradient_accumulation_steps: average in every n-th backward pass; passes between add to the local
             `.grad`. The result is the average over ranks of the sum over passes: scale the loss by 1/n for
             a mean.
@@ -206,7 +207,7 @@ def _device(kind: str, device: int | torch.device) -> torch.device:
 
 def _positive_bytes(bucket_cap_mb: object) -> int:
     if bucket_cap_mb is None:
-        return _DEFAULT_BUCKET_MB * 1024 * 1024
+        return bucket_bytes()
     if not isinstance(bucket_cap_mb, int | float) or not 0 < bucket_cap_mb < float("inf"):
         msg = f"{_NAME}: bucket_cap_mb must be a number of MiB greater than 0, got {bucket_cap_mb!r}"
         raise failure(SMDDPArgumentError, msg)

@@ -13,10 +13,11 @@ import pytest
 
 from support.jobs import REPOSITORY, run_job
 
-COMPAT = REPOSITORY / "smddp" / "compat" / "smdistributed"
+COMPAT = REPOSITORY / "smddp" / "compat"
 pytestmark = pytest.mark.timeout(120)  # fresh interpreters that load torch
 
 OLD_MODULES = [
+    "smddpcommon",
     "smdistributed.dataparallel",
     "smdistributed.dataparallel.exceptions",
     "smdistributed.dataparallel.torch",
@@ -32,11 +33,20 @@ def run_python(code: str, **env: str) -> str:
     return run_job([sys.executable, "-W", "error", "-c", code], timeout=100, env=env).check().stdout
 
 
+def test_every_old_package_ships_under_its_own_name() -> None:
+    """In the wheel and in an editable installation, both made from this table."""
+    tomllib = pytest.importorskip("tomllib", reason="Python before 3.11 reads no TOML")
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = dict(project["tool"]["scikit-build"]["wheel"]["packages"])
+    assert packages.pop("smddp") == "smddp"
+    assert packages == {path.name: f"smddp/compat/{path.name}" for path in COMPAT.iterdir() if path.is_dir()}
+
+
 def test_smdistributed_is_found_as_a_namespace_package() -> None:
     spec = importlib.util.find_spec("smdistributed")
     assert spec is not None
     assert spec.origin is None
-    assert not (COMPAT / "__init__.py").exists()
+    assert not (COMPAT / "smdistributed" / "__init__.py").exists()
 
 
 def test_another_distribution_may_add_to_the_namespace(tmp_path: Path) -> None:
@@ -54,7 +64,8 @@ def test_package_and_exceptions_load_without_any_framework() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'tensorflow', 'numpy'], None))\n"
         "import smdistributed.dataparallel as sdp, smdistributed.dataparallel.exceptions as exceptions\n"
-        "import smddp\n"
+        "import smddp, smddpcommon\n"
+        "smddpcommon.setBucketSize(1 << 20)\n"
         "assert sdp.__version__ == smddp.__version__\n"
         "first = sdp._get_id_for_herring_task()\n"
         "assert sdp._get_id_for_herring_task() == first + 1\n"

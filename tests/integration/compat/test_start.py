@@ -8,61 +8,15 @@ import socket
 import sys
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from integration.compat.pool import rank_environment
-
-from smddp.launch.machine import free_port
+from integration.compat.jobs import HEADER, SECONDS, run_alone, run_ranks
 
 from support.jobs import run_job
 
-#: Several fresh interpreters that load torch: seconds on an idle machine, much more on a busy one.
-SECONDS = 120
 pytestmark = pytest.mark.timeout(SECONDS + 30)
 
 HOST = socket.gethostname()
-HEADER = """
-import datetime, os, sys, warnings
-import torch
-from torch.distributed import DistBackendError
-import smdistributed.dataparallel.torch.distributed as smdp
-from smdistributed.dataparallel.exceptions import *
-from smdistributed.dataparallel.torch.parallel import DistributedDataParallel
-"""
-
-
-class Ended(NamedTuple):
-    """A rank that has ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run_alone(code: str, **env: str) -> str:
-    argv = [sys.executable, "-W", "ignore::FutureWarning", "-c", HEADER + textwrap.dedent(code)]
-    return run_job(argv, timeout=SECONDS, env=env).check().stdout
-
-
-def run_ranks(code: str, size: int, *, seconds: float = SECONDS) -> list[Ended]:
-    """Run code on `size` ranks at once."""
-    # A launcher of their own, so that all of them end with one session.
-    launcher = textwrap.dedent(
-        """
-        import json, os, subprocess, sys
-        code, environments = json.loads(sys.argv[1])
-        pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        command = [sys.executable, "-c", code]
-        ranks = [subprocess.Popen(command, env=os.environ | env, **pipes) for env in environments]
-        print(json.dumps([(*rank.communicate(), rank.returncode) for rank in ranks]))
-        """
-    )
-    port = free_port()
-    environments = [rank_environment(rank, size, port) for rank in range(size)]
-    task = json.dumps([HEADER + textwrap.dedent(code), environments])
-    job = run_job([sys.executable, "-c", launcher, task], timeout=seconds).check()
-    return [Ended(status, out, err) for out, err, status in json.loads(job.stdout)]
 
 
 def test_not_launched_is_a_world_of_one() -> None:

@@ -23,7 +23,9 @@ def cases(module: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
-@pytest.mark.parametrize("case", [*cases("collectives"), *cases("ddp_training"), *cases("ddp_errors")])
+@pytest.mark.parametrize(
+    "case", [*cases("collectives"), *cases("native"), *cases("ddp_training"), *cases("ddp_errors")]
+)
 def test_values(case: str, size: int, run_case: RunCase) -> None:
     run_case(size, case)
 
@@ -33,6 +35,8 @@ def test_control_flow(case: str, run_case: RunCase) -> None:
     run_case(3, case)
 
 
-@pytest.mark.parametrize("case", [*cases("collectives"), "ddp_graphs:no_sync", "ddp_training:parity_float64"])
+@pytest.mark.parametrize(
+    "case", [*cases("collectives"), *cases("native"), "ddp_graphs:no_sync", "ddp_training:parity_float64"]
+)
 def test_world_of_one(case: str, run_case: RunCase) -> None:
     run_case(1, case)

@@ -10,6 +10,7 @@ import torch
 from integration.compat.cases.common import assert_same_bits, batch, perceptron
 from torch import nn
 
+import smddpcommon as hm
 from smdistributed.dataparallel.torch.parallel import DistributedDataParallel
 
 STEPS = 20
@@ -219,3 +220,23 @@ def large_tensors(rank: int, size: int) -> None:
     for parameter in module:
         assert parameter.grad is not None
         assert parameter.grad.unique().tolist() == [(size + 1) / 2]
+
+
+def bucket_size_of_later_wrappers(rank: int, size: int) -> None:
+    """As with `bucket_cap_mb`, which goes before it."""
+
+    def buckets(**options: object) -> int:
+        module = nn.ParameterList([torch.full((1000,), float(rank)) for _ in range(10)])
+        wrapped = DistributedDataParallel(module, **options)
+        torch.stack([parameter.sum() * (rank + 1) for parameter in module]).sum().backward()
+        assert all(parameter.grad.unique().tolist() == [(size + 1) / 2] for parameter in module)
+        return wrapped._reducer.statistics.launched
+
+    assert buckets() == 1
+    try:
+        hm.setBucketSize(2 * 4000)
+        assert buckets() == 5
+        assert buckets(bucket_cap_mb=25) == 1
+    finally:
+        hm.setBucketSize(25 * 1024 * 1024)
+    assert buckets() == 1
