@@ -120,36 +120,3 @@ def test_each_old_module_has_what_it_lists(name: str) -> None:
 def test_backend_is_registered_whatever_the_order(imports: str) -> None:
     code = f"{imports}\nimport torch.distributed\nprint('smddp' in torch.distributed.Backend.backend_list)"
     assert run_python(code) == "True\n"
-
-
-def test_all_names_of_the_older_interface() -> None:
-    from smdistributed.dataparallel.torch import distributed, parallel
-    from smdistributed.dataparallel.torch.parallel import distributed as parallel_distributed
-
-    documented = {
-        "all_gather": "tensor_list, tensor, group, async_op",
-        "all_reduce": "tensor, op, group, async_op",
-        "all_to_all_single": "output_t, input_t, output_split_sizes, input_split_sizes, group, async_op",
-        "barrier": "group, async_op",
-        "broadcast": "tensor, src, group, async_op",
-        "get_local_rank": "",
-        "get_rank": "group",
-        "get_world_size": "group",
-        "init_process_group": "args, kwargs",
-        "is_available": "",
-        "is_initialized": "",
-    }
-    for name, parameters in documented.items():
-        assert ", ".join(inspect.signature(getattr(distributed, name)).parameters) == parameters, name
-    assert {"AVERAGE", "SUM", "MIN", "MAX", "PRODUCT"} == set(distributed.ReduceOp.__members__)
-    assert distributed.group.WORLD is inspect.signature(distributed.all_reduce).parameters["group"].default
-    assert parallel.DistributedDataParallel is parallel_distributed.DistributedDataParallel
-    parameters = list(inspect.signature(parallel.DistributedDataParallel).parameters)
-    assert parameters[:6] == [
-        "module",
-        "device_ids",
-        "output_device",
-        "broadcast_buffers",
-        "process_group",
-        "bucket_cap_mb",
-    ]

@@ -188,7 +188,13 @@ def test_deprecation_is_told_once_by_rank_0() -> None:
     ranks = run_ranks(code, 2)
     assert [rank.returncode for rank in ranks] == [0, 0], ranks
     assert ranks[0].stderr.count("FutureWarning") == 1
-    assert "specify 'smddp' as a backend" in ranks[0].stderr
+    assert (
+        "smdistributed.dataparallel.torch.dist is deprecated in the SageMaker distributed data parallel library v1.4.0+"
+    ) in ranks[0].stderr
+    assert (
+        "Please use torch.distributed and specify 'smddp' as a backend when initializing process group as follows: "
+        "torch.distributed.init_process_group(backend='smddp')"
+    ) in ranks[0].stderr
     assert ranks[1].stderr == ""
 
 

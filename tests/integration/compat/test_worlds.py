@@ -22,15 +22,18 @@ def cases(module: str) -> list[str]:
     ]
 
 
+VALUES = [*cases("collectives"), *cases("native"), *cases("ddp_training"), *cases("ddp_errors")]
+CONTROL_FLOW = [*cases("ddp_graphs"), *cases("ddp_layouts")]
+ON_SEVERAL_RANKS = {*VALUES, *CONTROL_FLOW}
+
+
 @pytest.mark.parametrize("size", [2, 3, 4])
-@pytest.mark.parametrize(
-    "case", [*cases("collectives"), *cases("native"), *cases("ddp_training"), *cases("ddp_errors")]
-)
+@pytest.mark.parametrize("case", VALUES)
 def test_values(case: str, size: int, run_case: RunCase) -> None:
     run_case(size, case)
 
 
-@pytest.mark.parametrize("case", [*cases("ddp_graphs"), *cases("ddp_layouts")])
+@pytest.mark.parametrize("case", CONTROL_FLOW)
 def test_control_flow(case: str, run_case: RunCase) -> None:
     run_case(3, case)
 

@@ -206,6 +206,15 @@ def all_to_all_uneven(rank: int, size: int) -> None:
     assert torch.equal(output_t, expected.unsqueeze(1).expand(-1, 2))
 
 
+def all_to_all_asynchronous(rank: int, size: int) -> None:
+    output = torch.zeros(3 * size)
+    work = smdp.all_to_all_single(output, values(rank, 3).repeat(size), async_op=True)
+    assert work is not None
+    work.wait()
+    assert work.is_completed()
+    assert torch.equal(output, torch.cat([values(other, 3) for other in range(size)]))
+
+
 def reduce_and_scatter(rank: int, size: int) -> None:
     for dst in range(size):
         tensor = values(rank, 6)

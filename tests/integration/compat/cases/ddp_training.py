@@ -233,6 +233,7 @@ def bucket_size_of_later_wrappers(rank: int, size: int) -> None:
         return wrapped._reducer.statistics.launched
 
     assert buckets() == 1
+    assert DistributedDataParallel(nn.Linear(1, 1))._options.bucket_cap_bytes == 25 * 1024 * 1024
     try:
         hm.setBucketSize(2 * 4000)
         assert buckets() == 5
