@@ -32,8 +32,10 @@ def inherited_names(env: Mapping[str, str], pid: int | None) -> tuple[str, ...]:
     unchanged = [name for name, value in invented.items() if env.get(name) == value]
     if any(env.get(name) and name not in unchanged for name in ("RANK", "WORLD_SIZE")):
         # torchrun sets every LOCAL_ variable: what looks unchanged is its word
-        prefixes = ("SMDATAPARALLEL_",) if "TORCHELASTIC_RUN_ID" in env else ("SMDATAPARALLEL_", "LOCAL_")
-        return (*(name for name in unchanged if name.startswith(prefixes)), RECORD)
+        prefixes = ["SMDATAPARALLEL_"] if "TORCHELASTIC_RUN_ID" in env else ["SMDATAPARALLEL_", "LOCAL_"]
+        if (env.get("LOCAL_RANK") or "0") != "0":
+            prefixes.append("RANK")  # Lightning gives its ranks size and local rank; the rank it passes as an argument
+        return (*(name for name in unchanged if name.startswith(tuple(prefixes))), RECORD)
     return () if owner == str(pid) else (*unchanged, RECORD)
 
 

@@ -2,7 +2,9 @@
 
 Nothing that is already set is touched, but for what a parent has made up for itself (`smddp.alone`). Filled:
 RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT, SMDATAPARALLEL_WORLD_RANK,
-SMDATAPARALLEL_WORLD_SIZE, SMDATAPARALLEL_LOCAL_RANK.
+SMDATAPARALLEL_WORLD_SIZE, SMDATAPARALLEL_LOCAL_RANK. A process that no launcher started has LOCAL_RANK and
+LOCAL_WORLD_SIZE only once it has joined its world of one: libraries know a launcher's ranks by them, and Lightning
+then starts none itself.
 
 The address: 127.0.0.1 when the job is on one host; over several, the first known of
 SMDATAPARALLEL_SERVER_ADDR, SM_MASTER_ADDR and the first node of Slurm's list. Otherwise it stays unset rather
@@ -22,7 +24,7 @@ from smddp.identity import Identity, in_slurm_step, read_identity, read_whole_nu
 from smddp.launch.ports import job_port
 from smddp.launcher_process import local_launcher_name
 
-__all__ = ["fill_rank_environment", "first_slurm_host", "local_size_by_slots"]
+__all__ = ["fill_local_place_alone", "fill_rank_environment", "first_slurm_host", "local_size_by_slots"]
 
 _TORCH_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _MAX_PORT = 65535
@@ -58,6 +60,19 @@ def fill_rank_environment(
     _fill(env, identity, launcher_name or local_launcher_name)
     if identity.source == "single":
         env[RECORD] = format_record(os.getpid(), {name: env[name] for name in env if env[name] != before.get(name)})
+    elif RECORD not in env:  # else this process has made up its world before
+        if identity.local_known:
+            _set_missing(env, "LOCAL_RANK", identity.local_rank)
+        if identity.local_size_known:
+            _set_missing(env, "LOCAL_WORLD_SIZE", identity.local_size)
+
+
+def fill_local_place_alone(env: MutableMapping[str, str]) -> None:
+    """Add LOCAL_RANK and LOCAL_WORLD_SIZE where this process has made itself a world of one, and has joined it."""
+    for name, value in (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1")):
+        if env.get(RECORD) and not env.get(name):
+            env[name] = value
+            env[RECORD] += f" {name}={value}"
 
 
 def first_slurm_host(nodelist: str) -> str | None:
@@ -101,10 +116,7 @@ def _fill(env: MutableMapping[str, str], identity: Identity, launcher_name: Call
     _set_missing(env, "SMDATAPARALLEL_WORLD_SIZE", identity.size)
     _fill_address(env, identity, launcher_name)
     if identity.local_known:
-        _set_missing(env, "LOCAL_RANK", identity.local_rank)
         _set_missing(env, "SMDATAPARALLEL_LOCAL_RANK", identity.local_rank)
-    if identity.local_size_known:
-        _set_missing(env, "LOCAL_WORLD_SIZE", identity.local_size)
 
 
 def _fill_address(env: MutableMapping[str, str], identity: Identity, launcher_name: Callable[[], str | None]) -> None:

@@ -14,6 +14,7 @@ from torch.distributed.constants import default_pg_timeout
 from smddp import runtime
 from smddp.config import Settings, read_settings
 from smddp.errors import SMDDPStateError
+from smddp.launch.rank_env import fill_local_place_alone
 from smddp.torch.errors import failure, print_errors_plainly
 from smddp.torch.monitored_barrier import serve_monitored_barrier
 
@@ -69,6 +70,8 @@ def _create(options: Any, _backend_options: Any) -> Any:
         _config(settings),
     )
     members = options.global_ranks_in_group  # empty for the group of all ranks
+    if not members and options.group_size == 1:
+        fill_local_place_alone(os.environ)
     rank = members[options.group_rank] if members else options.group_rank
     runtime.log_version(settings, rank, f"torch {torch.__version__}, {options.group_size} ranks")
     return backend

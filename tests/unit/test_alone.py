@@ -13,7 +13,7 @@ from smddp.alone import RECORD, drop_inherited, format_record, inherited_names
 from smddp.config import read_settings
 from smddp.identity import read_identity
 from smddp.launch.ports import job_port
-from smddp.launch.rank_env import fill_rank_environment
+from smddp.launch.rank_env import fill_local_place_alone, fill_rank_environment
 
 from support.jobs import run_job
 
@@ -46,6 +46,7 @@ def alone() -> dict[str, str]:
     """The environment that another process leaves to its children: that of one which nobody launched."""
     env: dict[str, str] = {}
     fill_rank_environment(env)
+    fill_local_place_alone(env)
     env[RECORD] = env[RECORD].replace(str(os.getpid()), str(os.getppid()), 1)
     return env
 
@@ -81,6 +82,14 @@ def test_what_torchrun_says_is_kept_even_where_it_says_the_same() -> None:
     assert names == {name for name in LOCAL if name.startswith("SMDATAPARALLEL_")} | {RECORD}
 
 
+def test_a_child_that_is_told_its_local_rank_and_no_rank_is_not_rank_0() -> None:
+    """So start Lightning's ranks, which pass the rank as an argument."""
+    env = {**alone(), "WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    port = env["MASTER_PORT"]
+    fill_rank_environment(env)
+    assert env == {"WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+
+
 def test_a_rank_that_was_removed_is_no_rank() -> None:
     without = {name: value for name, value in ENV.items() if name not in ("RANK", "WORLD_SIZE")}
     assert set(inherited_names(without, CHILD)) == {*INVENTED, RECORD} - {"RANK", "WORLD_SIZE"}
@@ -94,7 +103,7 @@ def test_any_record_is_survived(record: str, env: dict[str, str]) -> None:
 
 
 def test_filling_records_what_it_invented() -> None:
-    env = {"MASTER_ADDR": "127.0.0.1", "LOCAL_RANK": ""}
+    env = {"MASTER_ADDR": "127.0.0.1", "RANK": ""}
     fill_rank_environment(env)
     added = {name: value for name, value in env.items() if name not in ("MASTER_ADDR", RECORD)}
     assert env[RECORD] == format_record(os.getpid(), added)

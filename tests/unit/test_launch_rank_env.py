@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smddp.alone import RECORD
 from smddp.errors import SMDDPConfigError
 from smddp.identity import Identity
 from smddp.launch.ports import PAIR_COUNT, job_port, pair_port
-from smddp.launch.rank_env import fill_rank_environment, first_slurm_host, local_size_by_slots
+from smddp.launch.rank_env import (
+    fill_local_place_alone,
+    fill_rank_environment,
+    first_slurm_host,
+    local_size_by_slots,
+)
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -70,11 +76,30 @@ def test_values_already_set_stay() -> None:
 
 def test_alone() -> None:
     added = filled({})
-    assert (added["RANK"], added["WORLD_SIZE"], added["LOCAL_RANK"]) == ("0", "1", "0")
+    assert (added["RANK"], added["WORLD_SIZE"], added["SMDATAPARALLEL_LOCAL_RANK"]) == ("0", "1", "0")
     assert (added["MASTER_ADDR"], added["MASTER_PORT"]) == (
         "127.0.0.1",
         str(job_port(f"alone-{os.getpid()}")),
     )
+
+
+def test_alone_there_is_no_local_rank_before_the_world_of_one_is_joined() -> None:
+    """Libraries know a launcher by LOCAL_RANK; Lightning then starts no ranks itself."""
+    env: dict[str, str] = {}
+    for _ in range(2):
+        fill_rank_environment(env)
+        assert not env.keys() & {"LOCAL_RANK", "LOCAL_WORLD_SIZE"}
+    for _ in range(2):
+        fill_local_place_alone(env)
+        assert (env["LOCAL_RANK"], env["LOCAL_WORLD_SIZE"]) == ("0", "1")
+        assert env[RECORD].endswith(" LOCAL_RANK=0 LOCAL_WORLD_SIZE=1")
+
+
+@pytest.mark.parametrize("env", [{}, {"RANK": "0", "WORLD_SIZE": "1"}, {"LOCAL_RANK": "3", RECORD: "7"}], ids=str)
+def test_only_what_made_itself_a_world_of_one_fills_in_its_place(env: dict[str, str]) -> None:
+    after = dict(env)
+    fill_local_place_alone(after)
+    assert after.get("LOCAL_RANK") == env.get("LOCAL_RANK")
 
 
 def test_mpich_has_no_job_name_so_the_launcher_process_gives_one() -> None:

@@ -61,7 +61,7 @@ def bits_of_two() -> set[object]:
 
 
 def test_alone(alone: dict[str, object]) -> None:
-    assert (alone["rank"], alone["size"]) == (0, 1)
+    assert (alone["rank"], alone["size"], alone["local_rank"]) == (0, 1, "0")
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
