@@ -20,14 +20,15 @@ export PIP_ROOT_USER_ACTION := ignore
 
 ENV_STAMP := .venv/.env-ready
 BUILD_STAMP := .venv/.build-ready
+ECOSYSTEM_STAMP := .venv/.ecosystem-ready
 NATIVE := $(shell find native -type f -not -path 'native/tests/*' -not -path 'native/bench/*')
 CPP_FILES = $(shell find native \( -name '*.cc' -o -name '*.h' \))
 SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build demo test test-cpp test-python test-soak parity lint lint-python lint-cpp format bench bench-cpp \
-  bench-check clean distclean
+.PHONY: help env build demo test test-cpp test-python test-soak parity ecosystem lint lint-python lint-cpp format bench \
+  bench-cpp bench-check clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +63,7 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 	  echo "C++ tests left out: doctest/doctest.h is not installed (apt-get install doctest-dev)"; \
 	fi
 
-test-python: build ## Run the Python tests (those marked perf, system or upstream have to be asked for: pytest -m system)
+test-python: build ## Run the Python tests (those marked ecosystem, perf, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
 
 # A test that fails once in fifty runs is one that fails for somebody every day.
@@ -71,6 +72,16 @@ test-soak: build ## Run all tests SOAK times (default 50), up to the first failu
 
 parity: build ## Run PyTorch's own distributed tests on smddp and gloo, and write docs/torch-parity.md
 	PYTHONPATH=tests $(BIN)/python -m upstream.page
+
+ecosystem: build $(ECOSYSTEM_STAMP) ## Add accelerate, transformers, Lightning and DeepSpeed to .venv, and test them on smddp
+	$(BIN)/python -m pytest -m ecosystem
+
+# Both files at once, so that no library brings another torch. DS_BUILD_OPS: DeepSpeed compiles what it needs when it runs.
+$(ECOSYSTEM_STAMP): $(ENV_STAMP) requirements-ecosystem.txt
+	@echo "Installing requirements-ecosystem.txt into .venv"
+	@DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --requirement requirements-dev.txt \
+	  --requirement requirements-ecosystem.txt
+	@touch $@
 
 lint: lint-python lint-cpp ## Run every static check
 
