@@ -125,7 +125,11 @@ def init_process_group(*args: object, **kwargs: object) -> None:
 
 
 def destroy_process_group(group: object = WORLD) -> None:
-    """Leave the job in order. `init_process_group()` may be called again afterwards."""
+    """Leave the job in order.
+
+    `init_process_group()` may be called again, once rank 0 has left too: where ranks meet is torch's, and rank 0's
+    for as long as its group lasts. A rank that is faster meets the old place, and then waits in vain.
+    """
     require_world("destroy_process_group", group)
     require_initialized("destroy_process_group")
     dist.destroy_process_group()

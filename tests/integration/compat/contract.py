@@ -193,7 +193,10 @@ BEHAVIOURS = [
         ("unit/test_launch_rank_env.py::test_several_hosts_with_an_address",),
     ),
     # --- The older module
-    Behaviour("deprecated since 1.4.0, in the original's words", started("test_deprecation_is_told_once_by_rank_0")),
+    Behaviour(
+        "deprecated since 1.4.0, in the original's words, once",
+        started("test_deprecation_is_told_once_by_rank_0", "test_deprecation_is_not_told_again_after_leaving"),
+    ),
     Behaviour("op=None means SUM", EVERY_OP),
     Behaviour("AVERAGE of floating-point numbers", EVERY_OP + case("collectives", "all_reduce_same_bits")),
     Behaviour("parameters that require grad are written", case("collectives", "leaf_parameters")),

@@ -181,9 +181,7 @@ def test_deprecation_is_told_once_by_rank_0() -> None:
     code = """
         smdp.init_process_group()
         smdp.barrier()
-        smdp.destroy_process_group()
         smdp.init_process_group()
-        smdp.destroy_process_group()
     """
     ranks = run_ranks(code, 2)
     assert [rank.returncode for rank in ranks] == [0, 0], ranks
@@ -196,6 +194,19 @@ def test_deprecation_is_told_once_by_rank_0() -> None:
         "torch.distributed.init_process_group(backend='smddp')"
     ) in ranks[0].stderr
     assert ranks[1].stderr == ""
+
+
+def test_deprecation_is_not_told_again_after_leaving() -> None:
+    run_alone(
+        """
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                smdp.init_process_group()
+                smdp.destroy_process_group()
+        assert [warning.category for warning in told] == [FutureWarning], told
+        """
+    )
 
 
 def test_timeout_is_honoured() -> None:

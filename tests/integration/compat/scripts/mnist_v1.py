@@ -60,6 +60,18 @@ def test(model, device, test_loader):
     print("Test set: Accuracy: {}/{}".format(correct, len(test_loader.dataset)))
 
 
+def loaders(args):
+    digits = load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+    dataset = TensorDataset(images, torch.tensor(digits.target))
+    train_set, test_set = Subset(dataset, range(1440)), Subset(dataset, range(1440, len(dataset)))
+    train_sampler = DistributedSampler(train_set, num_replicas=args.world_size, rank=args.rank)
+    train_loader = DataLoader(
+        train_set, batch_size=args.batch_size, shuffle=False, num_workers=0, sampler=train_sampler
+    )
+    return train_loader, DataLoader(test_set, batch_size=100, shuffle=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch-size", type=int, default=64)
@@ -79,16 +91,7 @@ def main():
     torch.set_num_threads(1)
     torch.manual_seed(args.seed + rank)  # other weights on each rank, until the wrapper makes them equal
 
-    digits = load_digits()
-    images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
-    dataset = TensorDataset(images, torch.tensor(digits.target))
-    train_set, test_set = Subset(dataset, range(1440)), Subset(dataset, range(1440, len(dataset)))
-    train_sampler = DistributedSampler(train_set, num_replicas=args.world_size, rank=rank)
-    train_loader = DataLoader(
-        train_set, batch_size=args.batch_size, shuffle=False, num_workers=0, sampler=train_sampler
-    )
-    test_loader = DataLoader(test_set, batch_size=100, shuffle=True)
-
+    train_loader, test_loader = loaders(args)
     model = DDP(Net().to(device))
     model.to(device)
     optimizer = optim.Adadelta(model.parameters(), lr=args.lr)
