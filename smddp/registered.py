@@ -33,7 +33,8 @@ def empty_registered(
     stopped in the middle of it (SIGSTOP) may write to them once more when it goes on.
 
     This is no collective call: any rank may make any number of such arrays at any time, also before `smddp.init`, and
-    use them after `smddp.shutdown`. In a child made by fork() the array is the parent's: both see what one writes.
+    use them after `smddp.shutdown`. A child made by fork() sees in it what its parent last
+    wrote, until it writes there itself; what it writes is its own.
 
     Args:
         shape: number of elements along each axis, or one number.

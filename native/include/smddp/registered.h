@@ -13,8 +13,9 @@ class RegisteredHeap;
 /// Memory of this process that the other ranks of its host can read and write. Collectives whose
 /// buffers lie in it on all of them need no copies to and from staging memory.
 ///
-/// Allocating is no collective call, and a block may outlive every communicator. In a child made by
-/// fork() the inherited block is the parent's: writes are seen by both.
+/// Allocating is no collective call, and a block may outlive every communicator. A child made by
+/// fork() sees in an inherited block what its parent last wrote, until it writes there itself; what
+/// it writes is its own.
 class SMDDP_API RegisteredBlock {
  public:
   /// Zeroed and aligned to a page, of which it takes whole ones. kInvalidArgument: there is no

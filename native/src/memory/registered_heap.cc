@@ -1,5 +1,6 @@
 #include "memory/registered_heap.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -20,6 +21,10 @@ constexpr std::size_t kLargest = std::size_t{256} << 30;
 
 // No lock, because a fork could leave it locked in the child.
 std::atomic<RegisteredHeap*> g_heap{nullptr};
+
+void on_fork_in_child() {
+  if (RegisteredHeap* heap = g_heap.load(); heap != nullptr) heap->become_private();
+}
 
 std::size_t pages(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -80,7 +85,19 @@ Result<RegisteredHeap*> RegisteredHeap::of_process() {
   if (!made.ok()) made = create(0);
   if (!made.ok()) return made.status();
   if (!g_heap.compare_exchange_strong(heap, made.value().get())) return heap;
+  ::pthread_atfork(nullptr, nullptr, on_fork_in_child);
   return std::move(made).value().release();
+}
+
+void RegisteredHeap::become_private() noexcept {
+  const auto heap = bytes();
+  if (heap.empty()) return;
+  // Made elsewhere and then put in place of the shared one, which stays if the system refuses.
+  void* const own = ::mmap(nullptr, heap.size(), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_NORESERVE, file_.get(), 0);
+  if (own == MAP_FAILED) return;
+  ::madvise(own, heap.size(), MADV_DONTDUMP);
+  ::mremap(own, heap.size(), heap.size(), MREMAP_MAYMOVE | MREMAP_FIXED, heap.data());
 }
 
 bool RegisteredHeap::is_elsewhere() const noexcept { return ::getpid() != owner_; }

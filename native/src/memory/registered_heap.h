@@ -21,8 +21,8 @@ namespace smddp {
 /// nothing until they are touched, and are given back when their block is released.
 ///
 /// It lives until the process ends, because arrays in it may outlive every communicator.
-/// Thread-safe. Forked children share its pages with their parent and can neither allocate nor
-/// release.
+/// Thread-safe. Forked children can neither allocate nor release, and what they write there nobody
+/// else sees.
 class RegisteredHeap {
  public:
   /// `capacity` bytes of address space, which may be 0.
@@ -35,6 +35,8 @@ class RegisteredHeap {
   /// Zeroed memory, aligned to a page. kInvalidArgument when there is no room for it in the heap.
   Result<std::byte*> allocate(std::size_t bytes);
   void release(std::byte* block) noexcept;
+  /// In a forked child: what it writes from now on is its own.
+  void become_private() noexcept;
   /// The block that holds `address`, if any, is never used again: after a failed operation peers
   /// may still write to it.
   void retire(const void* address) noexcept;
