@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-#: Variables of launchers and of this library. A test that wants one sets it itself.
+#: Variables of launchers, of this library, and one of torch's that it sets. A test that wants one sets it itself.
 LAUNCHER_PREFIXES = (
     "OMPI_",
     "PMIX_",
@@ -31,6 +31,7 @@ LAUNCHER_VARIABLES = (
     "MASTER_PORT",
     "NCCL_DEBUG",
     "NCCL_DEBUG_FILE",
+    "DDP_DISABLE_COMM_MEM",
 )
 
 # No deadline per example: the machine may be busy, and every test has a deadline of its own. A failure prints

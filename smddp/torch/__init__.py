@@ -9,8 +9,8 @@
 
 Started by mpirun or srun alone, the import also fills in the variables that ``init_method="env://"`` reads (RANK,
 WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, ...) from the launcher's, leaving those that are set untouched. A process that
-nobody launched becomes a world of one by them, with LOCAL_RANK from ``init_process_group`` on, as libraries know a
-launcher by it; SMDDP_ALONE keeps its children from taking them for a launcher's.
+nobody launched becomes a world of one by them, with LOCAL_RANK from ``init_process_group("smddp")`` on, as libraries
+know a launcher by it; SMDDP_ALONE keeps its children from taking them for a launcher's.
 """
 
 from __future__ import annotations

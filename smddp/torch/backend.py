@@ -80,9 +80,10 @@ def _create(options: Any, _backend_options: Any) -> Any:
 def _offer_memory_for_buckets() -> None:
     """Let DistributedDataParallel ask for its buckets' memory, which it does where this variable of torch's is "0".
 
-    It would ask an accelerator's backend too; whether that is wanted is for the user to say.
+    It would ask an accelerator's backend too; whether that is wanted is for the user to say. So not where torch was
+    built for one: asking whether it is there would make it useless in forked children.
     """
-    if not torch.accelerator.is_available():
+    if torch.accelerator.current_accelerator() is None:
         os.environ.setdefault("DDP_DISABLE_COMM_MEM", "0")
 
 

@@ -44,5 +44,10 @@ def _own_group(group: dist.ProcessGroup | None, native_backend: type) -> Any:
         return None
     process_group = dist.group.WORLD if group is None else group
     assert process_group is not None
-    backend = process_group._get_backend(torch.device("cpu"))
+    try:
+        backend = process_group._get_backend(torch.device("cpu"))
+    except RuntimeError:
+        return None  # it has none for CPU tensors
+    # With TORCH_DISTRIBUTED_DEBUG=DETAIL torch puts a backend of its own in front.
+    backend = getattr(backend, "wrapped_pg", backend)
     return process_group if isinstance(backend, native_backend) else None

@@ -24,6 +24,7 @@ def test_exposed_communication_is_a_fraction_of_gloos() -> None:
     rows = re.findall(r"^(DDP|FSDP2) +(smddp|gloo) +[\d.]+ +[\d.]+ +(-?[\d.]+)$", job.stdout, re.MULTILINE)
     exposed = {(wrapper, backend): float(time) for wrapper, backend, time in rows}
     for wrapper in ("DDP", "FSDP2"):
+        assert exposed[wrapper, "gloo"] > 0
         ratio = exposed[wrapper, "smddp"] / exposed[wrapper, "gloo"]
         print(f"exposed communication of {wrapper}: {ratio:.2f} of gloo's (at most {MOST_OF_GLOO})")
         assert ratio <= MOST_OF_GLOO

@@ -49,7 +49,7 @@ struct Request {
   std::chrono::milliseconds timeout{0};  ///< 0: the communicator's
   bool synchronous = false;          ///< the caller waits at once: run in its thread when possible
   std::shared_ptr<void> keep_alive;  ///< dropped after completion, never on the engine thread
-  /// Called exactly once when the operation is over: on the completion thread, or in the caller's
+  /// Called exactly once when the operation is over: on a completion thread, or in the caller's
   /// thread before `submit` returns.
   std::function<void(const Status&)> on_complete;
   /// For synchronous operations: called at most once, in the caller's thread inside `submit`,

@@ -11,8 +11,8 @@ namespace smddp {
 
 class RuntimeImpl;
 
-/// The engine of this process: one progress thread, one completion thread, and what communicators
-/// share. Reference-counted: it exists while somebody holds it.
+/// The engine of this process: one progress thread, one thread that runs callbacks (more while some
+/// wait), and what communicators share. Reference-counted: it exists while somebody holds it.
 class SMDDP_API Runtime {
  public:
   explicit Runtime(std::shared_ptr<RuntimeImpl> impl) : impl_(std::move(impl)) {}

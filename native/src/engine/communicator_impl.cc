@@ -90,6 +90,7 @@ Work CommunicatorImpl::enqueue(Request request) {
   work->self = work;
   queue_.push(work.get());
   runtime_.progress().wake();
+  runtime_.completions().note_start();
   return Work{std::move(work)};
 }
 

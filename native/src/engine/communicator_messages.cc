@@ -18,11 +18,15 @@ Work CommunicatorImpl::submit_message(Request&& request) {
   }
   const Deadline deadline = Deadline::after(request.timeout);
   auto work = std::make_shared<WorkState>(std::move(request), deadline);
-  if (drive_message(work)) return Work{std::move(work)};
+  if (drive_message(work)) {
+    if (!work->is_done()) runtime_.completions().note_start();
+    return Work{std::move(work)};
+  }
   work->self = work;
   messages_queued_.fetch_add(1, std::memory_order_seq_cst);
   message_queue_.push(work.get());
   runtime_.progress().wake();
+  runtime_.completions().note_start();
   return Work{std::move(work)};
 }
 

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+import torch
 
 from support.jobs import Job, run_job
 from support.world import place_ranks
@@ -53,6 +54,7 @@ def test_deadline() -> None:
     assert set_ == [*["11.0"] * 3, *given, *["11.0"] * 3]
 
 
+@pytest.mark.skipif(torch.accelerator.current_accelerator() is not None, reason="torch is built for an accelerator")
 def test_memory_of_buckets_is_offered_unless_the_user_decides() -> None:
     code = """
         dist.init_process_group("smddp")

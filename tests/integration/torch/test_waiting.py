@@ -12,6 +12,11 @@ def test_all_come(hosts: list[int], run_ranks: RunRanks) -> None:
         assert rank.stdout == "passed\n"
 
 
+def test_all_come_in_detailed_debug_mode(run_ranks: RunRanks) -> None:
+    for rank in run_ranks([2], "waiting:behind_torchs_wrapper", "0"):
+        assert rank.stdout == "passed\n"
+
+
 @pytest.mark.parametrize("connected", ["yes", "no"])
 @pytest.mark.parametrize("hosts", [[4], [2, 2]], ids=str)
 def test_the_missing_are_named(hosts: list[int], connected: str, run_ranks: RunRanks) -> None:

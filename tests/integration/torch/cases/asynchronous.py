@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -69,6 +70,32 @@ def futures(peers: Peers) -> None:
     dist.barrier(async_op=True).get_future().add_done_callback(note)
     assert called.wait(20)
     assert len(seen) == 1
+
+
+def callbacks_behind_a_busy_interpreter(peers: Peers) -> None:
+    """They keep their order, and need no thread each, when they have to wait for the interpreter's lock."""
+    before = threads()
+    order: list[int] = []
+    all_called = threading.Event()
+
+    def note(number: int) -> None:
+        order.append(number)
+        if len(order) == MANY:
+            all_called.set()
+
+    for number in range(MANY):
+        future = dist.all_reduce(peers.own("float32", 10), async_op=True).get_future()
+        future.add_done_callback(lambda _, number=number: note(number))
+        if number % 100 == 0:
+            sum(range(2_000_000))  # keeps the lock for longer than callbacks need
+    # Nobody waits for the handles: who does may run a callback himself.
+    assert all_called.wait(20)
+    assert order == list(range(MANY))
+    assert threads() <= before + 4
+
+
+def threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def callback_errors(peers: Peers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -39,4 +40,4 @@ def all_reduces_in_windows(peers: Peers) -> None:
 
 def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGE_SIZE")

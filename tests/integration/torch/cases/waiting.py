@@ -47,6 +47,15 @@ def all_come(seed: str) -> None:
     dist.destroy_process_group()
 
 
+def behind_torchs_wrapper(_: str) -> None:
+    """In its most detailed debug mode torch puts a backend of its own before each group's."""
+    dist.set_debug_level(dist.DebugLevel.DETAIL)
+    join()
+    dist.monitored_barrier(timeout=SHORT * 20)
+    print("passed")
+    dist.destroy_process_group()
+
+
 def some_are_missing(late: str, wait_all_ranks: str, connected: str) -> None:
     """The ranks named in `late` never come; `connected` whether the group has been used before."""
     peers = join()
