@@ -5,8 +5,10 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "smddp/export.h"
+#include "smddp/types.h"
 
 namespace smddp {
 
@@ -28,8 +30,10 @@ enum class StatusCode : unsigned char {
 class [[nodiscard]] Status {
  public:
   Status() noexcept = default;
-  Status(StatusCode code, std::string message)
-      : code_(code), message_(std::make_shared<const std::string>(std::move(message))) {}
+  /// `missing`: the members of the group that were waited for in vain, where that is the failure.
+  Status(StatusCode code, std::string message, std::vector<Rank> missing = {})
+      : code_(code),
+        detail_(std::make_shared<const Detail>(std::move(message), std::move(missing))) {}
 
   static Status again() noexcept {
     Status status;
@@ -40,14 +44,25 @@ class [[nodiscard]] Status {
   bool ok() const noexcept { return code_ == StatusCode::kOk; }
   bool is_again() const noexcept { return code_ == StatusCode::kAgain; }
   StatusCode code() const noexcept { return code_; }
-  const std::string& message() const noexcept {
-    static const std::string empty;
-    return message_ ? *message_ : empty;
-  }
+  const std::string& message() const noexcept { return detail().message; }
+  const std::vector<Rank>& missing() const noexcept { return detail().missing; }
 
  private:
+  struct Detail {
+    Detail() = default;
+    Detail(std::string text, std::vector<Rank> ranks)
+        : message(std::move(text)), missing(std::move(ranks)) {}
+    std::string message;
+    std::vector<Rank> missing;
+  };
+
+  const Detail& detail() const noexcept {
+    static const Detail none;
+    return detail_ ? *detail_ : none;
+  }
+
   StatusCode code_ = StatusCode::kOk;
-  std::shared_ptr<const std::string> message_;
+  std::shared_ptr<const Detail> detail_;
 };
 
 /// "what: strerror(errno)" as a kSystem status.

@@ -9,6 +9,7 @@
 #include "base/host_id.h"
 #include "base/log.h"
 #include "base/socket.h"
+#include "bootstrap/cause.h"
 #include "bootstrap/exchange.h"
 #include "bootstrap/prefix_store.h"
 #include "engine/host_link.h"
@@ -58,6 +59,7 @@ class Connector {
 
  private:
   Status introduce();
+  Status link();
   Result<std::unique_ptr<Transport>> open_transport();
   Status publish(std::unique_ptr<Transport>& transport, const std::string& key);
   Status connect_transport(Transport& transport, const std::string& key);
@@ -85,6 +87,17 @@ Result<std::unique_ptr<Group>> Connector::run() {
   group_->self = options_.rank;
   group_->labels = options_.labels;
   SMDDP_RETURN_IF_ERROR(introduce());
+  if (Status linked = link(); !linked.ok()) {
+    PrefixStore store{options_.store, "smddp/" + options_.name + "/cause"};
+    return find_cause(store, options_.rank, options_.labels, linked);
+  }
+  log_line(LogLevel::kInfo, "rank " + std::to_string(options_.rank) + " of " +
+                                std::to_string(options_.world) + ": group \"" + options_.name +
+                                "\" is connected over " + group_->transport_name);
+  return std::move(group_);
+}
+
+Status Connector::link() {
   const bool several_hosts = group_->placement.hosts() > 1;
   if (several_hosts) {
     if (!links_.between_hosts)
@@ -101,10 +114,7 @@ Result<std::unique_ptr<Group>> Connector::run() {
   group_->transport_name = !several_hosts ? "shm"
                            : shm          ? "shm+" + links_.transport
                                           : links_.transport;
-  log_line(LogLevel::kInfo, "rank " + std::to_string(options_.rank) + " of " +
-                                std::to_string(options_.world) + ": group \"" + options_.name +
-                                "\" is connected over " + group_->transport_name);
-  return std::move(group_);
+  return Status{};
 }
 
 Placement Connector::place() const {

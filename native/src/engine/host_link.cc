@@ -42,13 +42,13 @@ std::string name_of(const HostLinkRequest& request, std::size_t local) {
 
 Status missing_members(const HostLinkRequest& request, const std::vector<Member>& members) {
   std::string text = "ranks of this host did not join in time: ";
-  bool first = true;
+  std::vector<Rank> missing;
   for (std::size_t local = 1; local < members.size(); ++local) {
     if (members[local].has_joined()) continue;
-    text += (first ? "" : ", ") + name_of(request, local);
-    first = false;
+    text += (missing.empty() ? "" : ", ") + name_of(request, local);
+    missing.push_back(request.members[local].rank);
   }
-  return Status{StatusCode::kTimeout, text};
+  return Status{StatusCode::kTimeout, text, missing};
 }
 
 // ---- the leader's verdict, in one frame: "0 <process names>", or "<status code> <why>" ----

@@ -7,13 +7,13 @@ namespace smddp {
 Status missing_ranks_status(const std::vector<Rank>& labels,
                             const std::vector<MissingRank>& missing) {
   std::string text = "gave up waiting for the connection to ";
-  bool first = true;
+  std::vector<Rank> ranks;
   for (const MissingRank& one : missing) {
-    text += (first ? "rank " : ", rank ") + std::to_string(label_of(labels, one.rank));
+    text += (ranks.empty() ? "rank " : ", rank ") + std::to_string(label_of(labels, one.rank));
     if (!one.why.empty()) text += " (" + one.why + ")";
-    first = false;
+    ranks.push_back(one.rank);
   }
-  return {StatusCode::kTimeout, text};
+  return {StatusCode::kTimeout, text, ranks};
 }
 
 }  // namespace smddp

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -57,3 +59,24 @@ def destroyed_one_by_one(peers: Peers) -> None:
         tensor = peers.own("float32", 10)
         dist.all_reduce(tensor)
         assert_bits(tensor, peers.reduced("float32", "sum", 10))
+
+
+def _connections_to_store() -> int:
+    """TCP connections of this process to the port where torch's store listens."""
+    own = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+    port = int(os.environ["MASTER_PORT"])
+    tables = [Path(f"/proc/self/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    rows = [row.split() for table in tables for row in table.splitlines()[1:]]
+    return sum(int(row[2].rpartition(":")[2], 16) == port and f"socket:[{row[9]}]" in own for row in rows)
+
+
+def one_connection_to_the_store(peers: Peers) -> None:
+    """Many groups take no more connections to the store than one, and do not wait for each other."""
+    before = _connections_to_store()
+    assert before > 0
+    groups = [dist.new_group() for _ in range(GROUPS)]
+    for number, group in enumerate(groups):
+        tensor = peers.own("float32", 10 + number)
+        dist.all_reduce(tensor, group=group)
+        assert_bits(tensor, peers.reduced("float32", "sum", 10 + number))
+    assert _connections_to_store() == before
