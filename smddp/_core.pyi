@@ -98,7 +98,7 @@ class Request:
     send_counts: list[int]
     timeout: timedelta
     synchronous: bool
-    call_site: str
+    name: str
 
 class Work:
     def is_completed(self) -> bool: ...
@@ -126,5 +126,18 @@ class Runtime:
     def create_communicator(
         self, rank: int, world: int, name: str, store: Store | None, config: Config | None = None
     ) -> Communicator: ...
+
+class KeyedCommunicator:
+    @staticmethod
+    def create(
+        runtime: Runtime, rank: int, world: int, name: str, store: Store | None, config: Config
+    ) -> KeyedCommunicator: ...
+    @staticmethod
+    def set_of_process(group: KeyedCommunicator | None) -> None: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world(self) -> int: ...
+    def leave(self, grace: timedelta) -> None: ...
 
 def leave_all() -> None: ...

@@ -7,6 +7,7 @@
 #include <pybind11/chrono.h>
 #include <pybind11/stl.h>
 
+#include "smddp/keyed_communicator.h"
 #include "smddp/runtime.h"
 
 #include "bind.h"
@@ -45,6 +46,13 @@ void connect(Communicator& communicator) {
   wait(met, std::nullopt);
 }
 
+std::shared_ptr<KeyedCommunicator> create_keyed(Runtime& runtime, Rank rank, int world,
+                                                std::string name, std::shared_ptr<Store> store,
+                                                const Config& config) {
+  CommunicatorOptions options{rank, world, std::move(name), std::move(store)};
+  return value_or_raise(KeyedCommunicator::create(runtime, std::move(options), config));
+}
+
 void bind_requests(py::module_& module) {
   py::class_<Request>(module, "Request")
       .def(py::init<>())
@@ -57,7 +65,7 @@ void bind_requests(py::module_& module) {
       .def_readwrite("send_counts", &Request::send_counts)
       .def_readwrite("timeout", &Request::timeout)
       .def_readwrite("synchronous", &Request::synchronous)
-      .def_readwrite("call_site", &Request::call_site);
+      .def_readwrite("name", &Request::name);
   py::class_<Work>(module, "Work", kUnlocked)
       .def("is_completed", &Work::is_completed)
       .def("wait", &wait, py::arg("timeout") = py::none());
@@ -117,6 +125,16 @@ void bind_communicator(py::module_& module) {
           },
           py::arg("rank"), py::arg("world"), py::arg("name"), py::arg("store"),
           py::arg("config") = py::none());
+  py::class_<KeyedCommunicator, std::shared_ptr<KeyedCommunicator>>(module, "KeyedCommunicator",
+                                                                    kUnlocked)
+      .def_static("create", &create_keyed, py::arg("runtime"), py::arg("rank"), py::arg("world"),
+                  py::arg("name"), py::arg("store"), py::arg("config"))
+      .def_static("set_of_process", &KeyedCommunicator::set_of_process, py::arg("group").none(true),
+                  py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("rank", &KeyedCommunicator::rank)
+      .def_property_readonly("world", &KeyedCommunicator::world)
+      .def("leave", &KeyedCommunicator::leave, py::arg("grace"),
+           py::call_guard<py::gil_scoped_release>());
   module.def("leave_all", &Runtime::leave_all, py::call_guard<py::gil_scoped_release>());
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,17 @@ namespace smddp {
 class CommunicatorImpl;
 class RuntimeImpl;
 
+/// Somebody who waits for the members of a group outside of its operations.
+class Dependent {
+ public:
+  virtual ~Dependent() = default;
+  /// While it waits, called now and then on the engine thread: ok, or why the group has to fail.
+  /// `name_of` tells of a member "rank 3 (hostB, pid 123)".
+  virtual Status look(const std::function<std::string(Rank)>& name_of) = 0;
+  /// The group has failed. Called once, on a completion thread.
+  virtual void fail(const Status& failure) = 0;
+};
+
 struct CommunicatorOptions {
   Rank rank = 0;
   int world = 1;
@@ -24,6 +36,7 @@ struct CommunicatorOptions {
   std::shared_ptr<Store> store;  ///< null is legal for a world of one
   /// What messages call the members (their numbers in the whole job); empty: their numbers here.
   std::vector<Rank> labels;
+  std::weak_ptr<Dependent> dependent;  ///< may be empty
 };
 
 /// A group of ranks that run collectives together, in the same order on all of them.
@@ -49,6 +62,9 @@ class SMDDP_API Communicator {
   Work connect();
   /// Starts an operation. Wrong arguments end it at once, before other ranks are involved.
   Work submit(Request request);
+  /// Whether the dependent waits. Then this rank looks for failures of the group although it has no
+  /// operation pending, and `leave` gives it the grace. Takes no lock.
+  void set_waiting(bool waiting);
   /// Finishes what was submitted (at most `grace`), tells the others that this rank is leaving, and
   /// closes. Operations that others submitted and this rank did not fail there, naming this rank.
   /// Idempotent.

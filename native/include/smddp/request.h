@@ -56,7 +56,7 @@ struct Request {
   /// before a wait of more than some microseconds. A caller that holds a lock may let others have
   /// it there.
   std::function<void()> before_waiting;
-  std::string call_site;  ///< shown in errors in debug mode
+  std::string name;  ///< what its user calls it, such as a variable's name; shown in errors
 };
 
 }  // namespace smddp

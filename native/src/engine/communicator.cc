@@ -12,7 +12,7 @@ Communicator::Communicator(std::shared_ptr<RuntimeImpl> runtime,
                            std::shared_ptr<CommunicatorImpl> impl)
     : runtime_(std::move(runtime)), impl_(std::move(impl)) {}
 
-Communicator::~Communicator() { impl_->leave(Deadline::after(impl_->config().leave_grace)); }
+Communicator::~Communicator() { leave(impl_->config().leave_grace); }
 
 Rank Communicator::rank() const { return impl_->options().rank; }
 int Communicator::world() const { return impl_->options().world; }
@@ -22,6 +22,7 @@ void Communicator::meet() {
 }
 Work Communicator::connect() { return impl_->connect(); }
 Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
+void Communicator::set_waiting(bool waiting) { impl_->set_waiting(waiting); }
 void Communicator::leave(std::chrono::milliseconds grace) { impl_->leave(Deadline::after(grace)); }
 std::string Communicator::transport() const { return impl_->transport(); }
 int Communicator::hosts() const { return impl_->hosts(); }

@@ -18,6 +18,8 @@ constexpr std::chrono::seconds kFaultFlush{1};
 // After a failure, a peer that is writing into this rank's registered memory stops at the end of
 // its turn, which is some 50 us unless the scheduler takes its processor away.
 constexpr std::chrono::milliseconds kWritersGrace{250};
+// The dependent has deadlines of its own.
+constexpr std::chrono::milliseconds kDependentPeriod{20};
 
 Work finish_at_once(Request& request, Status outcome) {
   if (request.on_complete) request.on_complete(outcome);
@@ -113,6 +115,10 @@ std::optional<Work> CommunicatorImpl::try_inline(Request& request) {
   return finish_at_once(request, std::move(outcome));
 }
 
+void CommunicatorImpl::set_waiting(bool waiting) {
+  if (dependent_waits_.exchange(waiting) != waiting && waiting) runtime_.progress().wake();
+}
+
 Work CommunicatorImpl::connect() {
   return submit(Request{.collective = Collective::kBarrier, .synchronous = true});
 }
@@ -146,6 +152,7 @@ Deadline CommunicatorImpl::next_look() {
   if (!is_busy() || !baton_.try_take()) return Deadline::never();
   Deadline at = running_ ? watch_->next_look() : Deadline::never();
   if (message_watch_ && has_messages()) at = std::min(at, message_watch_->next_look());
+  if (dependent_waits_.load()) at = std::min(at, Deadline::after(kDependentPeriod));
   baton_.drop();
   return at;
 }
@@ -214,7 +221,7 @@ bool CommunicatorImpl::step() {
   if (phase_.load(std::memory_order_acquire) == Phase::kReady || failed_.load()) {
     if (!running_) moved = start_next();
     if (running_) moved |= advance();
-    if (has_messages()) moved |= advance_messages();
+    if (has_messages() || is_vigilant()) moved |= advance_messages();
   }
   if (telling_until_ && go_on_telling()) moved = true;
   return moved;
@@ -239,7 +246,7 @@ bool CommunicatorImpl::start_next() {
 void CommunicatorImpl::start(const Request& request) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
-  watch_->begin(signature, request.timeout);
+  watch_->begin(signature, request);
   const Plan& plan = plans_.get(request, group_->placement, options_.rank);
   const Status started = execution_->start(plan, request, signature);
   if (!started.ok()) fail(started);
@@ -287,10 +294,25 @@ void CommunicatorImpl::deliver(std::shared_ptr<WorkState> work, const Status& ou
 }
 
 void CommunicatorImpl::inspect() {
+  // The fault of another host, where it sits behind data that this rank has not come to.
+  if (running_ && mailbox_ && !failed_.load()) advance_messages();
   if (running_) {
     if (Status fault = watch_->inspect(*execution_); !fault.ok()) fail(fault);
   }
-  if (message_watch_ && has_messages() && !failed_.load()) inspect_messages();
+  const bool looks = has_messages() || is_vigilant();
+  if (looks && message_watch_ && !failed_.load()) inspect_messages();
+  if (is_vigilant() && !failed_.load()) ask_dependent();
+}
+
+void CommunicatorImpl::ask_dependent() {
+  if (ask_dependent_at_.is_bounded() && !ask_dependent_at_.passed()) return;
+  ask_dependent_at_ = Deadline::after(kDependentPeriod);
+  const auto dependent = options_.dependent.lock();
+  if (dependent == nullptr) return;
+  const Status overdue = dependent->look([this](Rank rank) { return group_->name_of(rank); });
+  if (overdue.ok()) return;
+  watch_->report(overdue.code(), overdue.message());
+  fail(group_->board->fault().status);
 }
 
 void CommunicatorImpl::fail(const Status& found) {
@@ -307,6 +329,11 @@ void CommunicatorImpl::fail(const Status& found) {
   if (running_) finish_current(failure_);
   if (mailbox_) {
     for (auto& work : mailbox_->abandon()) end_message(std::move(work), failure_);
+  }
+  if (const auto dependent = options_.dependent.lock()) {
+    Request telling;
+    telling.on_complete = [dependent](const Status& failure) { dependent->fail(failure); };
+    deliver(std::make_shared<WorkState>(std::move(telling), Deadline::never()), failure_);
   }
 }
 
@@ -329,17 +356,21 @@ void CommunicatorImpl::await_writers() {
 
 void CommunicatorImpl::tell_others(const Fault& fault) {
   group_->transport->abandon();
-  watch_->broadcast(Notice{.kind = Notice::Kind::kFault,
-                           .operations = fault.sequence,
-                           .code = fault.status.code(),
-                           .text = fault.status.message()});
+  const Notice notice{.kind = Notice::Kind::kFault,
+                      .operations = fault.sequence,
+                      .code = fault.status.code(),
+                      .text = fault.status.message()};
+  watch_->broadcast(notice);
+  if (mailbox_) mailbox_->tell_of_fault(notice);
   telling_until_ = Deadline::after(kFaultFlush);
   pending_.fetch_add(1);
 }
 
 bool CommunicatorImpl::go_on_telling() {
-  const bool moved = group_->transport->progress(*this);
-  if (group_->transport->flushed() || telling_until_->passed()) {
+  bool moved = group_->transport->progress(*this);
+  moved |= mailbox_->progress();
+  const bool flushed = group_->transport->flushed() && group_->messages_between->flushed();
+  if (flushed || telling_until_->passed()) {
     telling_until_.reset();
     pending_.fetch_sub(1);
   }

@@ -43,6 +43,7 @@ class CommunicatorImpl final : public CompletionSink,
   void meet();
   Work connect();
   Work submit(Request&& request);
+  void set_waiting(bool waiting);
   /// The first half of leaving: refuses new operations and tells the others.
   void announce_leave();
   void leave(Deadline deadline);
@@ -51,7 +52,8 @@ class CommunicatorImpl final : public CompletionSink,
 
   /// Has something to do, or may soon.
   bool is_busy() const noexcept {
-    return pending_.load(std::memory_order_seq_cst) > 0 || has_messages();
+    return pending_.load(std::memory_order_seq_cst) > 0 || has_messages() ||
+           dependent_waits_.load();
   }
   /// Has something to do that nobody does. Whoever drops the baton and leaves work wakes the engine
   /// thread, so until then it may sleep.
@@ -81,6 +83,7 @@ class CommunicatorImpl final : public CompletionSink,
   bool has_messages() const noexcept {
     return messages_pending_.load(std::memory_order_seq_cst) > 0;
   }
+  bool is_vigilant() const noexcept { return dependent_waits_.load() && mailbox_ != nullptr; }
   Work enqueue(Request request);
   Status refusal() const;
   std::string prefix() const;
@@ -106,6 +109,7 @@ class CommunicatorImpl final : public CompletionSink,
   void deliver(std::shared_ptr<WorkState> work, const Status& outcome);
   void inspect();
   void inspect_messages();
+  void ask_dependent();
   void fail(const Status& found);
   void tell_others(const Fault& fault);
   bool go_on_telling();
@@ -125,6 +129,7 @@ class CommunicatorImpl final : public CompletionSink,
   /// Messages that are not over.
   std::atomic<int> messages_pending_{0};
   std::atomic<int> messages_queued_{0};  ///< of them, not yet in the mailbox
+  std::atomic<bool> dependent_waits_{false};
   std::atomic<bool> failed_{false};
   std::atomic<bool> leaving_{false};  ///< no new operations
   std::atomic<bool> left_{false};     ///< somebody runs `leave`, or has
@@ -145,6 +150,7 @@ class CommunicatorImpl final : public CompletionSink,
   std::shared_ptr<WorkState> current_;  ///< null while the running operation is the caller's own
   Status inline_outcome_;
   WorkState* driven_message_ = nullptr;  ///< its caller drives it and calls back itself
+  Deadline ask_dependent_at_ = Deadline::never();
   bool said_goodbye_ = false;
   std::optional<Deadline> telling_until_;  ///< a failure is still being told to other hosts
   Status failure_;  ///< what every operation ends with; written before `failed_` is set, then never

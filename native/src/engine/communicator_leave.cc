@@ -66,11 +66,13 @@ void CommunicatorImpl::leave(Deadline deadline) {
 
 // No operation stays without an end, not even one that another thread is queueing at this moment.
 void CommunicatorImpl::end_pending() {
+  const auto give_up = [this] {
+    fail(Status{StatusCode::kAborted,
+                "the group \"" + options_.name + "\" was left while the operation was pending"});
+  };
+  if (dependent_waits_.exchange(false) && !failed_.load()) give_up();
   while (pending_.load() > (telling_until_ ? 1 : 0) || has_messages()) {
-    if (!failed_.load()) {
-      fail(Status{StatusCode::kAborted,
-                  "the group \"" + options_.name + "\" was left while the operation was pending"});
-    }
+    if (!failed_.load()) give_up();
     const bool took = take_messages();
     if (!start_next() && !took) ::sched_yield();
   }
@@ -103,8 +105,11 @@ void CommunicatorImpl::close_group(Deadline deadline) {
   }
   // Until it lies at the peers: what they still send would make the kernel drop the rest.
   const auto is_delivered = [this] {
-    return (!group_->transport || group_->transport->delivered()) &&
-           (!mailbox_ || failed_.load() || mailbox_->delivered());
+    const auto has_delivered = [](const auto& transport) {
+      return transport == nullptr || transport->delivered();
+    };
+    return has_delivered(group_->transport) && has_delivered(group_->messages_between) &&
+           (failed_.load() || has_delivered(group_->messages_here));
   };
   while (!is_delivered() && !deadline.passed()) {
     bool moved = group_->transport && group_->transport->progress(*this);

@@ -94,6 +94,7 @@ bool CommunicatorImpl::advance_messages() {
   if (!running_ && group_->transport != nullptr) moved |= group_->transport->progress(*this);
   if (failed_.load()) return true;
   moved |= mailbox_->progress();
+  if (mailbox_->fault() && !group_->board->has_fault()) watch_->on_fault(*mailbox_->fault());
   for (auto& work : mailbox_->take_ended()) end_message(std::move(work), Status{});
   if (Status why = mailbox_->failure(); !why.ok() && !failed_.load()) {
     watch_->report(why.code(), why.message());

@@ -142,6 +142,9 @@ void Mailbox::notice(Rank peer, std::span<const std::byte> bytes) {
     case MessageNote::Kind::kGoodbye:
       said_goodbye_[static_cast<std::size_t>(peer)] = true;
       break;
+    case MessageNote::Kind::kFault:
+      if (!fault_) fault_ = decode(bytes.subspan(sizeof(*note)));
+      break;
   }
 }
 
@@ -205,6 +208,15 @@ std::vector<std::shared_ptr<WorkState>> Mailbox::abandon() {
   while (!transfers_.empty()) end(transfers_.begin());
   arrived_.clear();
   return take_ended();
+}
+
+void Mailbox::tell_of_fault(const Notice& fault) {
+  const std::string bytes = encode(fault);
+  for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
+    const bool is_here = group_.placement.host_of(rank) == group_.placement.host_of(group_.self);
+    if (is_here || closed_[static_cast<std::size_t>(rank)]) continue;
+    tell(rank, {.kind = MessageNote::Kind::kFault}, std::as_bytes(std::span{bytes}));
+  }
 }
 
 void Mailbox::say_goodbye() {

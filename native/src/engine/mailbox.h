@@ -5,6 +5,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "base/completion.h"
 #include "engine/group.h"
 #include "engine/message_note.h"
+#include "engine/notice.h"
 #include "engine/work_state.h"
 
 namespace smddp {
@@ -68,6 +70,11 @@ class Mailbox final : public CompletionSink {
   /// Forgets all transfers and touches their arrays no more; returns their operations.
   std::vector<std::shared_ptr<WorkState>> abandon();
 
+  /// Tells the ranks of other hosts that the group has failed. The notice of a transport for
+  /// collectives may sit behind data that a rank has not come to; here nothing does.
+  void tell_of_fault(const Notice& fault);
+  /// What another rank has told so.
+  const std::optional<Notice>& fault() const noexcept { return fault_; }
   /// Tells everybody that this rank will post nothing more.
   void say_goodbye();
   /// Everything was handed over to the other ranks' hosts.
@@ -119,6 +126,7 @@ class Mailbox final : public CompletionSink {
   std::uint64_t next_offer_ = 0;
   Token next_token_ = 0;
   Status failure_;
+  std::optional<Notice> fault_;
 };
 
 }  // namespace smddp

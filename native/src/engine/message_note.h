@@ -16,10 +16,11 @@ namespace smddp {
 /// What two mailboxes tell each other, as notices of a transport.
 struct MessageNote {
   enum class Kind : std::uint8_t {
-    kWhole,   ///< a short message: its bytes follow
-    kOffer,   ///< a long message that waits for a receive
-    kAccept,  ///< the receive is there: send the bytes of offer `id`
-    kGoodbye  ///< the sender will offer nothing more
+    kWhole,    ///< a short message: its bytes follow
+    kOffer,    ///< a long message that waits for a receive
+    kAccept,   ///< the receive is there: send the bytes of offer `id`
+    kGoodbye,  ///< the sender will offer nothing more
+    kFault     ///< the group has failed: an encoded Notice follows
   };
   Kind kind = Kind::kGoodbye;
   DType dtype = DType::kUint8;
@@ -38,7 +39,8 @@ inline std::optional<MessageNote> to_note(std::span<const std::byte> bytes) {
   MessageNote note;
   if (bytes.size() < sizeof(note)) return std::nullopt;
   std::memcpy(&note, bytes.data(), sizeof(note));
-  if (note.kind > MessageNote::Kind::kGoodbye) return std::nullopt;
+  if (note.kind > MessageNote::Kind::kFault) return std::nullopt;
+  if (note.kind == MessageNote::Kind::kFault) return note;
   const bool whole = note.kind == MessageNote::Kind::kWhole;
   const std::size_t payload = whole ? note.count * size_of(note.dtype) : 0;
   if (bytes.size() != sizeof(note) + payload) return std::nullopt;

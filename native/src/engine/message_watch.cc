@@ -16,6 +16,8 @@ void MessageWatch::inspect() {
     const bool is_gone = mailbox_.is_cut_off(rank) && !group_.board->has_finished(rank);
     if (is_gone && std::find(dead.begin(), dead.end(), rank) == dead.end()) dead.push_back(rank);
   }
+  if (mailbox_.transfers().empty() && !dead.empty())
+    watch_.report(StatusCode::kPeerLost, watch_.culprits(dead, "died"));
   for (Mailbox::Transfer& transfer : mailbox_.transfers()) {
     if (group_.board->has_fault()) return;
     inspect(transfer, dead);

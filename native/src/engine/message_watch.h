@@ -18,7 +18,7 @@ class MessageWatch {
       : group_(group), config_(config), watch_(watch), mailbox_(mailbox) {}
 
   /// Puts what ends the messages on the board, if there is anything. The messages are looked at in
-  /// the order in which they were posted.
+  /// the order in which they were posted. Without any, a death ends the group.
   void inspect();
   /// When `inspect` should be called at the latest.
   Deadline next_look();

@@ -25,10 +25,11 @@ constexpr std::chrono::milliseconds kLaterFaultLook{10};
 Watch::Watch(Group& group, const Config& config)
     : group_(group), config_(config), closed_(static_cast<std::size_t>(group.placement.world())) {}
 
-void Watch::begin(const Signature& operation, std::chrono::milliseconds timeout) {
+void Watch::begin(const Signature& operation, const Request& request) {
   operation_ = operation;
+  name_ = request.name;
   running_ = true;
-  timeout_ = timeout;
+  timeout_ = request.timeout;
   clock_runs_ = false;
   warned_ = false;
   later_fault_seen_.reset();
@@ -79,7 +80,7 @@ Status Watch::verdict() {
 
 Status Watch::report_own(const Status& own) {
   const StatusCode code = own.code() == StatusCode::kAborted ? StatusCode::kPeerLost : own.code();
-  const std::string what = running_ ? group_.describe(operation_) + " failed: " : "";
+  const std::string what = running_ ? operation() + " failed: " : "";
   const Fault fault{Status{code, what + group_.name_of(group_.self) + ": " + own.message()},
                     failing_sequence()};
   if (!group_.board->record_fault(fault)) return group_.board->fault().status;
@@ -112,15 +113,14 @@ void Watch::on_mismatch(Rank peer, const Envelope& theirs) {
   const Signature other = to_signature(theirs);
   if (other == operation_) {
     report(StatusCode::kMismatch,
-           group_.describe(operation_) + ": " + group_.name_of(group_.self) + " and " +
-               group_.name_of(peer) +
+           operation() + ": " + group_.name_of(group_.self) + " and " + group_.name_of(peer) +
                " do not agree on how many elements one of them sends to the other");
     return;
   }
   report(
       StatusCode::kMismatch,
-      group_.name_of(group_.self) + " called " + group_.describe(operation_) + ", but " +
-          group_.name_of(peer) + " called " + group_.describe(other) +
+      group_.name_of(group_.self) + " called " + operation() + ", but " + group_.name_of(peer) +
+          " called " + group_.describe(other) +
           "; all ranks must call the same collectives, with the same arguments, in the same order");
 }
 
@@ -140,9 +140,13 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
       group_.board->set_finished(peer);
       break;
     case Notice::Kind::kFault:
-      report(Fault{Status{notice->code, notice->text}, notice->operations});
+      on_fault(*notice);
       break;
   }
+}
+
+void Watch::on_fault(const Notice& notice) {
+  report(Fault{Status{notice.code, notice.text}, notice.operations});
 }
 
 // Not a verdict yet: a rank that left in order closes its connections too, and a rank that failed
@@ -167,7 +171,7 @@ void Watch::look_for_the_dead() {
   const std::vector<Rank> dead = this->dead();
   // A dying rank may have recorded why, or another rank may have; that text says more than ours.
   if (dead.empty() || group_.board->has_fault()) return;
-  report(StatusCode::kPeerLost, group_.describe(operation_) + " failed: " + culprits(dead, "died"));
+  report(StatusCode::kPeerLost, operation() + " failed: " + culprits(dead, "died"));
 }
 
 void Watch::look_for_leavers() {
@@ -175,8 +179,7 @@ void Watch::look_for_leavers() {
     const auto operations = group_.board->left_after(rank);
     if (rank == group_.self || !operations || *operations > operation_.sequence) continue;
     const std::string how = "left the group after " + std::to_string(*operations) + " operations";
-    report(StatusCode::kPeerLost,
-           group_.describe(operation_) + " failed: " + culprits({rank}, how));
+    report(StatusCode::kPeerLost, operation() + " failed: " + culprits({rank}, how));
     return;
   }
 }
@@ -225,14 +228,13 @@ void Watch::expire(const Execution& execution) {
   } else if (!found.stuck.empty()) {
     why = "; " + culprits(found.stuck, "makes no progress");
   }
-  report(StatusCode::kTimeout,
-         group_.describe(operation_) + " timed out after " + seconds_waited() + why);
+  report(StatusCode::kTimeout, operation() + " timed out after " + seconds_waited() + why);
 }
 
 void Watch::warn(const Execution& execution) {
   const std::string late = culprits(suspects(execution).foremost(), "late");
-  log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + group_.describe(operation_) +
-                                " has waited " + seconds_waited() + " for " +
+  log_line(LogLevel::kWarn, group_.name_of(group_.self) + ": " + operation() + " has waited " +
+                                seconds_waited() + " for " +
                                 (late.empty() ? "no other rank" : late));
 }
 
@@ -241,6 +243,10 @@ std::string Watch::seconds_waited() const {
   std::snprintf(text, sizeof(text), "%.1f s",
                 std::chrono::duration<double>(Clock::now() - begun_).count());
   return text;
+}
+
+std::string Watch::operation() const {
+  return group_.describe(operation_) + (name_.empty() ? "" : " of '" + name_ + "'");
 }
 
 std::string Watch::last_seen(Rank rank) const {

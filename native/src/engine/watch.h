@@ -7,6 +7,7 @@
 
 #include "smddp/config.h"
 #include "smddp/deadline.h"
+#include "smddp/request.h"
 #include "smddp/status.h"
 
 #include "base/signature.h"
@@ -26,7 +27,7 @@ class Watch {
 
   /// The clock of the operation starts at the first look, because reading it is a good part of what
   /// a small operation costs and none of those is ever looked at.
-  void begin(const Signature& operation, std::chrono::milliseconds timeout);
+  void begin(const Signature& operation, const Request& request);
   /// For an operation whose time has run since it was submitted.
   void set_deadline(Deadline deadline) noexcept;
   Deadline deadline();
@@ -37,6 +38,7 @@ class Watch {
 
   void on_mismatch(Rank peer, const Envelope& theirs);
   void on_notice(Rank peer, std::span<const std::byte> bytes);
+  void on_fault(const Notice& notice);
   void on_closed(Rank peer, const Status& why);
 
   /// Records a failure of this rank itself, in words that tell the others whose it is. Returns what
@@ -68,6 +70,7 @@ class Watch {
   void warn(const Execution& execution);
   Suspects suspects(const Execution& execution) const;
   bool is_local(Rank rank) const;
+  std::string operation() const;
   std::string last_seen(Rank rank) const;
   std::string seconds_waited() const;
 
@@ -76,6 +79,7 @@ class Watch {
   std::vector<bool> closed_;  ///< connection lost, by rank
 
   Signature operation_;
+  std::string name_;
   bool running_ = false;  ///< the operation; else it is the last one
   std::chrono::milliseconds timeout_{0};
   bool clock_runs_ = false;  ///< the next three are valid

@@ -55,6 +55,12 @@ std::unique_ptr<Communicator> World::join(Rank rank, const std::string& group) c
       CommunicatorOptions{rank, size_, group, store_}, test_config(fabric_, rank, size_)));
 }
 
+std::unique_ptr<KeyedCommunicator> World::join_keyed(Rank rank) const {
+  return value_or_throw(KeyedCommunicator::create(*runtime_,
+                                                  CommunicatorOptions{rank, size_, "keyed", store_},
+                                                  test_config(fabric_, rank, size_)));
+}
+
 void World::run(const std::function<void(Rank)>& body) const {
   std::mutex mutex;
   std::exception_ptr failure;

@@ -7,6 +7,7 @@
 
 #include "smddp/communicator.h"
 #include "smddp/config.h"
+#include "smddp/keyed_communicator.h"
 #include "smddp/runtime.h"
 
 namespace smddp::test {
@@ -33,6 +34,7 @@ class World {
   int size() const { return size_; }
   /// This rank's member of the group of that name; throws when there is none to be had.
   std::unique_ptr<Communicator> join(Rank rank, const std::string& group = "world") const;
+  std::unique_ptr<KeyedCommunicator> join_keyed(Rank rank) const;
   /// Runs `body(rank)` on one thread per rank and rethrows the first failure.
   void run(const std::function<void(Rank)>& body) const;
 

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "smddp/communicator.h"
+#include "smddp/config.h"
+#include "smddp/export.h"
+#include "smddp/request.h"
+#include "smddp/runtime.h"
+#include "smddp/status.h"
+
+namespace smddp {
+
+class KeyedQueue;
+
+/// A group whose members submit the same collectives in different orders, as frameworks do that
+/// execute graphs. Every collective has a key, equal on all ranks; the n-th submission of a key on
+/// one rank meets the n-th on the others. All ranks run them in the order in which rank 0 submits
+/// them, which it tells the others beforehand.
+///
+/// A rank that does not come to a collective that rank 0 has started, or the other way round, is
+/// named, with the key, on every rank at the deadline. Thread-safe.
+class SMDDP_API KeyedCommunicator {
+ public:
+  /// `options.dependent` must be empty.
+  static Result<std::unique_ptr<KeyedCommunicator>> create(Runtime& runtime,
+                                                           CommunicatorOptions options,
+                                                           const Config& config);
+  /// The one that graph ops use, as they have no handle of their own; null when there is none.
+  static std::shared_ptr<KeyedCommunicator> of_process();
+  static void set_of_process(std::shared_ptr<KeyedCommunicator> group);
+
+  KeyedCommunicator(std::shared_ptr<KeyedQueue> queue, std::chrono::milliseconds leave_grace);
+  ~KeyedCommunicator();
+  KeyedCommunicator(const KeyedCommunicator&) = delete;
+  KeyedCommunicator& operator=(const KeyedCommunicator&) = delete;
+
+  Rank rank() const;
+  int world() const;
+
+  /// Starts a collective; `request.on_complete` tells how it ended. `request.synchronous` is not
+  /// looked at. Errors call it by `request.name`, by its key where that is empty.
+  void submit(const std::string& key, Request request);
+  /// As Communicator::leave.
+  void leave(std::chrono::milliseconds grace);
+
+ private:
+  std::shared_ptr<KeyedQueue> queue_;
+  std::chrono::milliseconds leave_grace_;
+};
+
+}  // namespace smddp

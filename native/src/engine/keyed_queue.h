@@ -1,0 +1,75 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "smddp/communicator.h"
+#include "smddp/deadline.h"
+
+#include "engine/keyed_order.h"
+
+namespace smddp {
+
+/// What lies between a KeyedCommunicator and its group: the collectives that wait for their turn.
+///
+/// All ranks submit the same sequence to the group:
+///
+///   announcement of one or more keys by rank 0 (a broadcast), these collectives, announcement ...
+///
+/// Rank 0 announces what it has been given; the others ask for an announcement when something waits
+/// with them that has not been announced. Each announcement holds a key that all ranks come to, so
+/// all take part in all announcements, and none is left over at the end.
+class KeyedQueue final : public Dependent, public std::enable_shared_from_this<KeyedQueue> {
+ public:
+  /// `timeout`: of requests that have none.
+  explicit KeyedQueue(std::chrono::milliseconds timeout) : timeout_(timeout) {}
+  /// Before anything else, once.
+  void adopt(std::unique_ptr<Communicator> group) { group_ = std::move(group); }
+
+  Communicator& group() noexcept { return *group_; }
+  void submit(const std::string& key, Request request);
+
+  // Dependent
+  Status look(const std::function<std::string(Rank)>& name_of) override;
+  void fail(const Status& failure) override;
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  using Clock = Deadline::Clock;
+
+  struct Waiting {
+    Request request;
+    Clock::time_point begun = Clock::now();
+
+    bool is_overdue() const { return Clock::now() - begun >= request.timeout; }
+  };
+
+  void pass_on(Lock& lock);
+  std::optional<Request> next();
+  std::optional<Request> next_announced();
+  Request announcement();
+  void on_announcement(const Status& outcome, const std::vector<std::byte>& bytes);
+  Status overdue(const Waiting& waiting, const std::function<std::string(Rank)>& name_of) const;
+
+  const std::chrono::milliseconds timeout_;
+  std::unique_ptr<Communicator> group_;  ///< has a lock of its own
+  std::mutex mutex_;
+  /// By the id of the key, in the order of submission.
+  std::map<std::uint64_t, std::deque<Waiting>> waiting_;
+  std::deque<OrderEntry> unannounced_;  ///< rank 0: waits, and the others do not know
+  std::deque<OrderEntry> announced_;    ///< what the group is to run next
+  bool announcing_ = false;             ///< an announcement is on its way
+  bool passing_on_ = false;             ///< a thread hands requests to the group, without the lock
+  std::optional<Status> failure_;
+};
+
+}  // namespace smddp
