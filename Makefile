@@ -20,6 +20,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 ENV_STAMP := .venv/.env-ready
 BUILD_STAMP := .venv/.build-ready
+TENSORFLOW_STAMP := .venv/.tensorflow-ready
 ECOSYSTEM_STAMP := .venv/.ecosystem-ready
 NATIVE := $(shell find native -type f -not -path 'native/tests/*' -not -path 'native/bench/*')
 CPP_FILES = $(shell find native \( -name '*.cc' -o -name '*.h' \))
@@ -27,7 +28,7 @@ SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build demo test test-cpp test-python test-soak parity ecosystem lint lint-python lint-cpp format bench \
+.PHONY: help env build build-all demo test test-cpp test-python test-soak parity ecosystem lint lint-python lint-cpp format bench \
   bench-cpp bench-check clean distclean
 
 help: ## Show this list
@@ -44,8 +45,16 @@ $(ENV_STAMP): requirements-dev.txt
 
 build: $(BUILD_STAMP) ## Compile and install smddp into .venv (edits of .py files are live; C++ edits need this again)
 
+build-all: $(TENSORFLOW_STAMP) ## The same with TensorFlow and the adapter for it
+	@$(MAKE) --no-print-directory build
+
+$(TENSORFLOW_STAMP): $(ENV_STAMP) requirements-tensorflow.txt
+	@echo "Installing requirements-tensorflow.txt into .venv"
+	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --requirement requirements-tensorflow.txt
+	@touch $@
+
 # Editable, because an installed copy would be shadowed by the source folder for everyone who works in this directory.
-$(BUILD_STAMP): $(ENV_STAMP) pyproject.toml CMakeLists.txt $(NATIVE)
+$(BUILD_STAMP): $(ENV_STAMP) $(wildcard $(TENSORFLOW_STAMP)) pyproject.toml CMakeLists.txt $(NATIVE)
 	@echo "Compiling smddp"
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
@@ -63,7 +72,7 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 	  echo "C++ tests left out: doctest/doctest.h is not installed (apt-get install doctest-dev)"; \
 	fi
 
-test-python: build ## Run the Python tests (those marked ecosystem, perf, system or upstream have to be asked for: pytest -m system)
+test-python: build-all ## Run the Python tests (those marked ecosystem, perf, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
 
 # A test that fails once in fifty runs is one that fails for somebody every day.

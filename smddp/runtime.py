@@ -21,6 +21,7 @@ __all__ = [
     "get_communicator",
     "init",
     "is_initialized",
+    "keyed_group",
     "shutdown",
 ]
 
@@ -43,8 +44,9 @@ class _World:
         self.lock = threading.Lock()
         self.communicator: Communicator | None = None
         self.native: _core.Communicator | None = None
+        self.keyed: _core.KeyedCommunicator | None = None
+        self.config: _core.Config | None = None
         self.runtime: _core.Runtime | None = None
-        self.leave_grace = timedelta()
         # Lasts as long as the process: after a shutdown some ranks may meet again there before others have left.
         self.store: _core.Store | None = None
         self.lives = 0
@@ -96,7 +98,7 @@ def init(*, rank: int | None = None, size: int | None = None, timeout: float | N
         native.connect()
         log_version(settings, identity.rank, f"{identity.size} ranks, {native.transport}")
         _world.runtime = runtime
-        _world.leave_grace = config.leave_grace
+        _world.config = config
         _world.native = native
         _world.communicator = Communicator(native, identity)
         return _world.communicator
@@ -153,10 +155,38 @@ def get_communicator() -> Communicator:
     return _world.communicator
 
 
+def keyed_group() -> _core.KeyedCommunicator:
+    """The group of all ranks in which graph ops run, made at the first call. All ranks call it.
+
+    Raises:
+        SMDDPStateError: not initialised.
+    """
+    communicator = get_communicator()
+    with _world.lock:
+        if _world.keyed is None:
+            runtime, config = _world.runtime, _world.config
+            assert runtime is not None
+            assert config is not None
+            name = f"keyed {_world.lives}"
+            _world.keyed = _core.KeyedCommunicator.create(
+                runtime, communicator.rank, communicator.size, name, _world.store, config
+            )
+            _core.KeyedCommunicator.set_of_process(_world.keyed)
+        return _world.keyed
+
+
+def _grace() -> timedelta:
+    return _world.config.leave_grace if _world.config is not None else timedelta()
+
+
 def shutdown() -> None:
     """Finish what runs, tell the other ranks that this one leaves, and release everything. Legal at any time."""
     with _world.lock:
         native, _world.native = _world.native, None
+        keyed, _world.keyed = _world.keyed, None
         _world.communicator = _world.runtime = None
+        if keyed is not None:
+            _core.KeyedCommunicator.set_of_process(None)
+            keyed.leave(_grace())
         if native is not None:
-            native.leave(_world.leave_grace)
+            native.leave(_grace())

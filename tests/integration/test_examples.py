@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -87,6 +88,17 @@ def test_digit_example_learns_and_plots(script: str, tmp_path: Path) -> None:
     assert image.read_bytes().startswith(b"\x89PNG")
     assert "step" in job.stderr, "no progress bar on standard error"
     assert "\x1b" not in job.stdout
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
+@under("alone", "smddprun")
+def test_tensorflow_example_learns(launcher: str) -> None:
+    last_line = LAST_LINE.fullmatch(run_example(launcher, "04_tensorflow_tape_digits.py").last_line)
+    assert last_line is not None
+    accuracy, ranks, _, _ = last_line.groups()
+    assert int(ranks) == ranks_of(launcher)
+    assert float(accuracy) >= 0.97
 
 
 @pytest.mark.timeout(120)

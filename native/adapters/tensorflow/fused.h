@@ -1,0 +1,118 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bucket.h"
+#include "call.h"
+
+namespace smddp::tf_adapter {
+
+/// A collective over several tensors of one dtype whose results have the tensors' shapes.
+class FusedOp : public CollectiveOp {
+ public:
+  explicit FusedOp(tensorflow::OpKernelConstruction* construction) : CollectiveOp(construction) {
+    std::vector<std::string> names;
+    OP_REQUIRES_OK(construction, construction->GetAttr("names", &names));
+    for (const std::string& name : names) name_ += (name_.empty() ? "" : ", ") + name;
+  }
+
+ protected:
+  /// What all executions have in common.
+  virtual Request request() const = 0;
+
+  void start(const std::shared_ptr<Call>& call) final {
+    tensorflow::OpInputList inputs;
+    OP_REQUIRES_OK_ASYNC(&call->context(), call->context().input_list("tensors", &inputs),
+                         [call] { call->end(); });
+    Request operation = request();
+    operation.name = name_;
+    if (inputs.size() == 0) return call->end();
+    operation.dtype = to_dtype(inputs[0].dtype());
+    if (inputs.size() == 1) {
+      run_alone(call, inputs[0], std::move(operation));
+    } else {
+      run_fused(call, inputs, std::move(operation));
+    }
+  }
+
+ private:
+  void run_alone(const std::shared_ptr<Call>& call, const tensorflow::Tensor& input,
+                 Request operation) {
+    tensorflow::Tensor* output = nullptr;
+    const absl::Status allocated =
+        call->context().forward_input_or_allocate_output({0}, 0, input.shape(), &output);
+    if (!allocated.ok()) return call->end(allocated);
+    operation.in = input.data();
+    operation.out = output->data();
+    operation.count = elements_of(input);
+    call->submit(key(), std::move(operation), [call] { call->end(); });
+  }
+
+  void run_fused(const std::shared_ptr<Call>& call, const tensorflow::OpInputList& inputs,
+                 Request operation) {
+    std::size_t bytes = 0;
+    for (const tensorflow::Tensor& input : inputs) {
+      bytes += input.TotalBytes();
+      operation.count += elements_of(input);
+    }
+    std::shared_ptr<Bucket> bucket = buckets_.take(bytes);
+    bucket->fill(inputs);
+    operation.in = operation.out = bucket->data();
+    call->submit(key(), std::move(operation), [this, call, bucket] { finish(*call, bucket); });
+  }
+
+  void finish(Call& call, const std::shared_ptr<Bucket>& bucket) {
+    tensorflow::OpOutputList outputs;
+    absl::Status status = call.context().output_list("results", &outputs);
+    for (int i = 0; i < outputs.size() && status.ok(); ++i) {
+      tensorflow::Tensor* output = nullptr;
+      status = outputs.allocate(i, call.context().input(i).shape(), &output);
+    }
+    if (status.ok()) bucket->empty_into(outputs);
+    buckets_.give_back(bucket);
+    call.end(status);
+  }
+
+  std::string name_;
+  Buckets buckets_;
+};
+
+class AllReduceOp final : public FusedOp {
+ public:
+  explicit AllReduceOp(tensorflow::OpKernelConstruction* construction) : FusedOp(construction) {
+    std::string name;
+    OP_REQUIRES_OK(construction, construction->GetAttr("reduce_op", &name));
+    op_ = to_reduce_op(name);
+  }
+
+ private:
+  Request request() const override {
+    Request request;
+    request.collective = Collective::kAllReduce;
+    request.op = op_;
+    return request;
+  }
+
+  ReduceOp op_ = ReduceOp::kSum;
+};
+
+class BroadcastOp final : public FusedOp {
+ public:
+  explicit BroadcastOp(tensorflow::OpKernelConstruction* construction) : FusedOp(construction) {
+    OP_REQUIRES_OK(construction, construction->GetAttr("root", &root_));
+  }
+
+ private:
+  Request request() const override {
+    Request request;
+    request.collective = Collective::kBroadcast;
+    request.root = root_;
+    return request;
+  }
+
+  int root_ = 0;
+};
+
+}  // namespace smddp::tf_adapter
