@@ -1,5 +1,7 @@
 #pragma once
 
+#include <tensorflow/core/framework/op_kernel.h>
+
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -11,7 +13,6 @@
 #include "smddp/registered.h"
 
 #include "call.h"
-#include "tensorflow/core/framework/op_kernel.h"
 
 namespace smddp::tf_adapter {
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <tensorflow/core/framework/device_base.h>
+#include <tensorflow/core/framework/op_kernel.h>
+
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -9,8 +12,6 @@
 #include "smddp/keyed_communicator.h"
 
 #include "convert.h"
-#include "tensorflow/core/framework/device_base.h"
-#include "tensorflow/core/framework/op_kernel.h"
 
 namespace smddp::tf_adapter {
 

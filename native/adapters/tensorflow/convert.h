@@ -1,12 +1,13 @@
 #pragma once
 
+#include <absl/status/status.h>
+
 #include <string>
 
 #include "smddp/status.h"
 #include "smddp/types.h"
 
-#include "absl/status/status.h"
-#include "tensorflow/core/framework/types.pb.h"
+#include <tensorflow/core/framework/types.pb.h>
 
 namespace smddp::tf_adapter {
 

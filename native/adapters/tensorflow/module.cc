@@ -1,11 +1,12 @@
 // The only translation unit that includes TensorFlow's headers: parsing them takes longer than
 // everything else in it.
 
+#include <tensorflow/core/framework/op.h>
+#include <tensorflow/core/framework/op_kernel.h>
+#include <tensorflow/core/framework/shape_inference.h>
+
 #include "fused.h"
 #include "rows.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
 
 namespace smddp::tf_adapter {
 namespace {

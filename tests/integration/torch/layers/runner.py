@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -99,12 +100,19 @@ def _run_all(module: str, seed: str, run: Callable[[Case, str, _Place], None]) -
             print(json.dumps({"case": name, "error": error}), flush=True)
 
 
+#: For as long as the process lives: gloo's group ends the process when its last reference is dropped in one of its own
+#: threads, which happens to a hook's callback.
+_gloo_groups: list[Any] = []
+
+
 @contextmanager
 def _joined(place: _Place, backend: str, name: str) -> Iterator[Job]:
     key = f"{name}/{backend}"
     dist.init_process_group(
         backend, store=dist.PrefixStore(key, place.store), rank=place.rank, world_size=place.size, timeout=DEADLINE
     )
+    if backend == "gloo":
+        _gloo_groups.append(dist.group.WORLD)
     try:
         folder = _folder() / key
         yield Job(rank=place.rank, size=place.size, backend=backend, seed=place.seed, folder=folder)
