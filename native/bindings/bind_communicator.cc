@@ -1,5 +1,6 @@
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,6 +52,21 @@ std::shared_ptr<KeyedCommunicator> create_keyed(Runtime& runtime, Rank rank, int
                                                 const Config& config) {
   CommunicatorOptions options{rank, world, std::move(name), std::move(store)};
   return value_or_raise(KeyedCommunicator::create(runtime, std::move(options), config));
+}
+
+// Ctrl-C works while this rank waits for the others.
+Rank join(KeyedCommunicator& group) {
+  constexpr Milliseconds kSlice{50};
+  std::future<Result<Rank>> joined;
+  for (;;) {
+    {
+      const py::gil_scoped_release unlocked;
+      if (!joined.valid()) joined = group.join();
+      if (joined.wait_for(kSlice) == std::future_status::ready) break;
+    }
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+  return value_or_raise(joined.get());
 }
 
 void bind_requests(py::module_& module) {
@@ -133,6 +149,7 @@ void bind_communicator(py::module_& module) {
                   py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("rank", &KeyedCommunicator::rank)
       .def_property_readonly("world", &KeyedCommunicator::world)
+      .def("join", &join)
       .def("leave", &KeyedCommunicator::leave, py::arg("grace"),
            py::call_guard<py::gil_scoped_release>());
   module.def("leave_all", &Runtime::leave_all, py::call_guard<py::gil_scoped_release>());

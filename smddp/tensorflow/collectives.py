@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
+from smddp import runtime
 from smddp.errors import SMDDPArgumentError
 from smddp.tensorflow.compression import Compression, Compressor
 from smddp.tensorflow.errors import call, failure
@@ -30,6 +31,7 @@ __all__ = [
     "alltoall",
     "barrier",
     "broadcast",
+    "join",
     "oob_allreduce",
     "overlap",
     "reducescatter",
@@ -146,6 +148,28 @@ def barrier(name: str | None = None) -> Any:
     """Return when every rank has come; in a graph of TensorFlow 1 an op that does."""
     require_world("barrier")
     return call(OPS.smddp_barrier, key=make_key("barrier", name))
+
+
+@as_written
+def join() -> int:
+    """Wait until every rank has called this; for ranks that have different numbers of batches.
+
+    Until then this rank brings nothing to what the others run: zeros to sums and averages, which are divided by the
+    number of all ranks as ever. It can do so in `allreduce` (so in gradients and metrics), `barrier`, and `broadcast`
+    of another rank; any other function fails on every rank.
+
+    Returns:
+        The rank that has run the most, the lowest of them when there are several. Its variables have seen all
+        batches: give them to the others with `broadcast_variables`.
+
+    Raises:
+        SMDDPArgumentError: called in a tf.function.
+        SMDDPPeerLostError: a rank left without having joined.
+    """
+    require_world("join")
+    if tf.inside_function():
+        raise failure(SMDDPArgumentError, "join: call it outside of tf.function, after the last batch")
+    return runtime.keyed_group().join()
 
 
 def overlap(tensor: Any) -> Any:

@@ -84,7 +84,8 @@ class _Step:
         """Gather the rows that stay sparse."""
         for position in self._sparse:
             key = f"{self._key}/rows of {position}"
-            self.results[position] = _average_rows(self.results[position], self._how.compression, key)
+            name = self._names[position]
+            self.results[position] = _average_rows(self.results[position], self._how.compression, key, name)
 
     def reduce_dense(self) -> None:
         """Reduce all others, bucket by bucket, the last layers first: backward computes theirs first."""
@@ -118,10 +119,11 @@ class _Step:
         return tf.cast(to_tensor(f"gradient of {self._names[position]}", gradient), source.dtype)
 
 
-def _average_rows(gradient: Any, compression: Compressor, key: str) -> Any:
-    values, context = compression.compress(gradient.values)
-    rows = compression.decompress(call(OPS.smddp_all_gather, values, key=f"{key}/values"), context)
-    indices = call(OPS.smddp_all_gather, gradient.indices, key=f"{key}/indices")
+def _average_rows(gradient: Any, compression: Compressor, key: str, name: str) -> Any:
+    sent, context = compression.compress(gradient.values)
+    values = call(OPS.smddp_all_gather, sent, key=f"{key}/values", names=[f"rows of {name}"])
+    rows = compression.decompress(values, context)
+    indices = call(OPS.smddp_all_gather, gradient.indices, key=f"{key}/indices", names=[f"indices of {name}"])
     share = tf.cast(require_world("gradients").size, rows.dtype)
     return tf.IndexedSlices(rows / share, indices, gradient.dense_shape)
 

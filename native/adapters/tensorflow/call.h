@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "smddp/keyed_communicator.h"
 
@@ -55,12 +56,16 @@ class Call : public std::enable_shared_from_this<Call> {
   const std::shared_ptr<KeyedCommunicator> group_;
 };
 
-/// What all ops have: a key, and a group to run in.
+/// What all ops have: a key, names of what they are about, and a group to run in.
 class CollectiveOp : public tensorflow::AsyncOpKernel {
  public:
   explicit CollectiveOp(tensorflow::OpKernelConstruction* construction)
       : AsyncOpKernel(construction) {
     OP_REQUIRES_OK(construction, construction->GetAttr("key", &key_));
+    std::vector<std::string> names;
+    OP_REQUIRES_OK(construction, construction->GetAttr("names", &names));
+    for (const std::string& name : names) label_ += (label_.empty() ? "" : ", ") + name;
+    if (label_.empty()) label_ = key_;
   }
 
   void ComputeAsync(tensorflow::OpKernelContext* context, DoneCallback done) final {
@@ -76,9 +81,12 @@ class CollectiveOp : public tensorflow::AsyncOpKernel {
  protected:
   virtual void start(const std::shared_ptr<Call>& call) = 0;
   const std::string& key() const { return key_; }
+  /// What errors call it.
+  const std::string& label() const { return label_; }
 
  private:
   std::string key_;
+  std::string label_;
 };
 
 inline std::byte* bytes_of(const tensorflow::Tensor& tensor) {

@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "bucket.h"
 #include "call.h"
@@ -12,11 +11,7 @@ namespace smddp::tf_adapter {
 /// A collective over several tensors of one dtype whose results have the tensors' shapes.
 class FusedOp : public CollectiveOp {
  public:
-  explicit FusedOp(tensorflow::OpKernelConstruction* construction) : CollectiveOp(construction) {
-    std::vector<std::string> names;
-    OP_REQUIRES_OK(construction, construction->GetAttr("names", &names));
-    for (const std::string& name : names) name_ += (name_.empty() ? "" : ", ") + name;
-  }
+  using CollectiveOp::CollectiveOp;
 
  protected:
   /// What all executions have in common.
@@ -27,7 +22,7 @@ class FusedOp : public CollectiveOp {
     OP_REQUIRES_OK_ASYNC(&call->context(), call->context().input_list("tensors", &inputs),
                          [call] { call->end(); });
     Request operation = request();
-    operation.name = name_;
+    operation.name = label();
     if (inputs.size() == 0) return call->end();
     operation.dtype = to_dtype(inputs[0].dtype());
     if (inputs.size() == 1) {
@@ -75,7 +70,6 @@ class FusedOp : public CollectiveOp {
     call.end(status);
   }
 
-  std::string name_;
   Buckets buckets_;
 };
 

@@ -68,6 +68,7 @@ REGISTER_OP("SmddpAllGather")
     .Output("result: T")
     .Attr("T: " SMDDP_MOVED_TYPES)
     .Attr("key: string")
+    .Attr("names: list(string) = []")
     .SetIsStateful()
     .SetShapeFn(same_rows);
 
@@ -77,6 +78,7 @@ REGISTER_OP("SmddpReduceScatter")
     .Attr("T: " SMDDP_REDUCED_TYPES)
     .Attr("reduce_op: " SMDDP_REDUCE_OPS)
     .Attr("key: string")
+    .Attr("names: list(string) = []")
     .SetIsStateful()
     .SetShapeFn(same_rows);
 
@@ -87,10 +89,15 @@ REGISTER_OP("SmddpAllToAll")
     .Output("received_splits: int32")
     .Attr("T: " SMDDP_MOVED_TYPES)
     .Attr("key: string")
+    .Attr("names: list(string) = []")
     .SetIsStateful()
     .SetShapeFn(same_rows);
 
-REGISTER_OP("SmddpBarrier").Attr("key: string").SetIsStateful().SetShapeFn(no_outputs);
+REGISTER_OP("SmddpBarrier")
+    .Attr("key: string")
+    .Attr("names: list(string) = []")
+    .SetIsStateful()
+    .SetShapeFn(no_outputs);
 
 // Never run: its attribute tells Python what this library was built for, before a session or an
 // eager context exists.

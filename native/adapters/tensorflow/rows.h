@@ -82,13 +82,13 @@ class AllGatherOp final : public CollectiveOp {
     auto own = std::make_shared<std::vector<Rows>>(
         1, Rows{input.dim_size(0), row_elements_of(input.shape())});
     auto all = std::make_shared<std::vector<Rows>>(call->world());
-    Request sizes = rows_request(Collective::kAllGather, *own, *all, key());
+    Request sizes = rows_request(Collective::kAllGather, *own, *all, label());
     call->submit(key() + " (sizes)", std::move(sizes),
                  [this, call, own, all] { gather(call, *all); });
   }
 
   void gather(const std::shared_ptr<Call>& call, const std::vector<Rows>& all) {
-    if (absl::Status wrong = check_rows_agree(all, key()); !wrong.ok()) return call->end(wrong);
+    if (absl::Status wrong = check_rows_agree(all, label()); !wrong.ok()) return call->end(wrong);
     const tensorflow::Tensor& input = call->context().input(0);
     tensorflow::TensorShape shape = input.shape();
     shape.set_dim(0, sum_of_rows(all));
@@ -96,6 +96,7 @@ class AllGatherOp final : public CollectiveOp {
     if (absl::Status status = call->context().allocate_output(0, shape, &output); !status.ok())
       return call->end(status);
     Request request;
+    request.name = label();
     request.collective = Collective::kAllGather;
     request.dtype = to_dtype(input.dtype());
     request.in = input.data();
@@ -132,6 +133,7 @@ class ReduceScatterOp final : public CollectiveOp {
     if (absl::Status status = call->context().allocate_output(0, shape, &output); !status.ok())
       return call->end(status);
     Request request;
+    request.name = label();
     request.collective = Collective::kReduceScatter;
     request.dtype = to_dtype(input.dtype());
     request.op = op_;
@@ -162,7 +164,7 @@ class AllToAllOp final : public CollectiveOp {
     for (std::int64_t rank = 0; rank < splits.NumElements(); ++rank)
       sent->push_back({splits.flat<std::int32_t>()(rank), row_elements_of(input.shape())});
     auto received = std::make_shared<std::vector<Rows>>(call->world());
-    Request sizes = rows_request(Collective::kAllToAll, *sent, *received, key());
+    Request sizes = rows_request(Collective::kAllToAll, *sent, *received, label());
     call->submit(key() + " (sizes)", std::move(sizes),
                  [this, call, sent, received] { exchange(call, sent, received); });
   }
@@ -201,6 +203,7 @@ class AllToAllOp final : public CollectiveOp {
       (*received)[rank].row_elements = row_elements_of(input.shape());
     }
     Request request;
+    request.name = label();
     request.collective = Collective::kAllToAll;
     request.dtype = to_dtype(input.dtype());
     request.in = input.data();
@@ -218,7 +221,9 @@ class BarrierOp final : public CollectiveOp {
 
  private:
   void start(const std::shared_ptr<Call>& call) override {
-    call->submit(key(), Request{}, [call] { call->end(); });
+    Request request;  // a barrier unless told otherwise
+    request.name = label();
+    call->submit(key(), std::move(request), [call] { call->end(); });
   }
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -18,9 +19,10 @@ class KeyedQueue;
 /// A group whose members submit the same collectives in different orders, as frameworks do that
 /// execute graphs. Every collective has a key, equal on all ranks; the n-th submission of a key on
 /// one rank meets the n-th on the others. All ranks run them in the order in which rank 0 submits
-/// them, which it tells the others beforehand.
+/// them (or, when it has joined, the first rank that has not), which it tells the others
+/// beforehand.
 ///
-/// A rank that does not come to a collective that rank 0 has started, or the other way round, is
+/// A rank that does not come to a collective that that rank has started, or the other way round, is
 /// named, with the key, on every rank at the deadline. Thread-safe.
 class SMDDP_API KeyedCommunicator {
  public:
@@ -43,6 +45,13 @@ class SMDDP_API KeyedCommunicator {
   /// Starts a collective; `request.on_complete` tells how it ended. `request.synchronous` is not
   /// looked at. Errors call it by `request.name`, by its key where that is empty.
   void submit(const std::string& key, Request request);
+  /// Waits until every rank has called it, for ranks that have different numbers of collectives to
+  /// run. Until then this rank takes part in the all_reduces, barriers and broadcasts of the others
+  /// and changes none of their results: it brings zeros to sums and averages (which are divided by
+  /// the world's size as ever). In no other collective: then the group fails.
+  ///
+  /// The result is the rank that has run the most, the lowest of them when there are several.
+  std::future<Result<Rank>> join();
   /// As Communicator::leave.
   void leave(std::chrono::milliseconds grace);
 

@@ -18,8 +18,6 @@ constexpr std::chrono::seconds kFaultFlush{1};
 // After a failure, a peer that is writing into this rank's registered memory stops at the end of
 // its turn, which is some 50 us unless the scheduler takes its processor away.
 constexpr std::chrono::milliseconds kWritersGrace{250};
-// The dependent has deadlines of its own.
-constexpr std::chrono::milliseconds kDependentPeriod{20};
 
 Work finish_at_once(Request& request, Status outcome) {
   if (request.on_complete) request.on_complete(outcome);
@@ -113,10 +111,6 @@ std::optional<Work> CommunicatorImpl::try_inline(Request& request) {
   Status outcome = std::move(inline_outcome_);
   drop_baton();
   return finish_at_once(request, std::move(outcome));
-}
-
-void CommunicatorImpl::set_waiting(bool waiting) {
-  if (dependent_waits_.exchange(waiting) != waiting && waiting) runtime_.progress().wake();
 }
 
 Work CommunicatorImpl::connect() {
@@ -295,24 +289,14 @@ void CommunicatorImpl::deliver(std::shared_ptr<WorkState> work, const Status& ou
 
 void CommunicatorImpl::inspect() {
   // The fault of another host, where it sits behind data that this rank has not come to.
-  if (running_ && mailbox_ && !failed_.load()) advance_messages();
+  const bool is_between_hosts = mailbox_ && group_->messages_between != nullptr;
+  if (running_ && is_between_hosts && !failed_.load()) advance_messages();
   if (running_) {
     if (Status fault = watch_->inspect(*execution_); !fault.ok()) fail(fault);
   }
   const bool looks = has_messages() || is_vigilant();
   if (looks && message_watch_ && !failed_.load()) inspect_messages();
   if (is_vigilant() && !failed_.load()) ask_dependent();
-}
-
-void CommunicatorImpl::ask_dependent() {
-  if (ask_dependent_at_.is_bounded() && !ask_dependent_at_.passed()) return;
-  ask_dependent_at_ = Deadline::after(kDependentPeriod);
-  const auto dependent = options_.dependent.lock();
-  if (dependent == nullptr) return;
-  const Status overdue = dependent->look([this](Rank rank) { return group_->name_of(rank); });
-  if (overdue.ok()) return;
-  watch_->report(overdue.code(), overdue.message());
-  fail(group_->board->fault().status);
 }
 
 void CommunicatorImpl::fail(const Status& found) {
@@ -330,11 +314,7 @@ void CommunicatorImpl::fail(const Status& found) {
   if (mailbox_) {
     for (auto& work : mailbox_->abandon()) end_message(std::move(work), failure_);
   }
-  if (const auto dependent = options_.dependent.lock()) {
-    Request telling;
-    telling.on_complete = [dependent](const Status& failure) { dependent->fail(failure); };
-    deliver(std::make_shared<WorkState>(std::move(telling), Deadline::never()), failure_);
-  }
+  tell_dependent();
 }
 
 // The user gets arrays back that nobody writes to any more. A peer that is stopped in the middle of

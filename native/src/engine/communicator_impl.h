@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -76,6 +77,9 @@ class CommunicatorImpl final : public CompletionSink,
  private:
   enum class Phase : std::uint8_t { kNew, kConnecting, kReady };
 
+  /// Between two looks of the dependent, which has deadlines of its own.
+  static constexpr std::chrono::milliseconds kDependentPeriod{20};
+
   void run_connector();
   std::optional<Work> try_inline(Request& request);
   Work submit_message(Request&& request);
@@ -110,6 +114,7 @@ class CommunicatorImpl final : public CompletionSink,
   void inspect();
   void inspect_messages();
   void ask_dependent();
+  void tell_dependent();
   void fail(const Status& found);
   void tell_others(const Fault& fault);
   bool go_on_telling();

@@ -55,6 +55,11 @@ int KeyedCommunicator::world() const { return queue_->group().world(); }
 void KeyedCommunicator::submit(const std::string& key, Request request) {
   queue_->submit(key, std::move(request));
 }
+std::future<Result<Rank>> KeyedCommunicator::join() {
+  auto joined = std::make_shared<std::promise<Result<Rank>>>();
+  queue_->join([joined](Result<Rank> last) { joined->set_value(std::move(last)); });
+  return joined->get_future();
+}
 void KeyedCommunicator::leave(std::chrono::milliseconds grace) { queue_->group().leave(grace); }
 
 }  // namespace smddp

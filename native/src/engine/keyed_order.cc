@@ -11,9 +11,33 @@ namespace {
 
 constexpr std::size_t kLongestName = 160;
 constexpr std::size_t kCountBytes = 4;
+// All but the name: id, outline (collective, dtype, op, root, count), length of the name.
+constexpr std::size_t kEntryBytes = 8 + (1 + 1 + 1 + 4 + 8) + 4;
 
 std::size_t bytes_of(const OrderEntry& entry) {
-  return sizeof(std::uint64_t) + sizeof(std::uint32_t) + std::min(entry.name.size(), kLongestName);
+  return kEntryBytes + std::min(entry.name.size(), kLongestName);
+}
+
+void write(WireWriter& writer, const OrderEntry& entry) {
+  const Outline& outline = entry.outline;
+  writer.u64(entry.id);
+  writer.u8(static_cast<std::uint8_t>(outline.collective));
+  writer.u8(static_cast<std::uint8_t>(outline.dtype));
+  writer.u8(static_cast<std::uint8_t>(outline.op));
+  writer.u32(static_cast<std::uint32_t>(outline.root)).u64(outline.count);
+  writer.string(entry.name.substr(0, kLongestName));
+}
+
+OrderEntry read_entry(WireReader& reader) {
+  OrderEntry entry;
+  entry.id = reader.u64();
+  entry.outline.collective = static_cast<Collective>(reader.u8());
+  entry.outline.dtype = static_cast<DType>(reader.u8());
+  entry.outline.op = static_cast<ReduceOp>(reader.u8());
+  entry.outline.root = static_cast<Rank>(reader.u32());
+  entry.outline.count = reader.u64();
+  entry.name = reader.string(kLongestName);
+  return entry;
 }
 
 }  // namespace
@@ -33,7 +57,7 @@ std::vector<std::byte> announce(std::deque<OrderEntry>& unannounced,
     OrderEntry entry = std::move(unannounced.front());
     unannounced.pop_front();
     room -= bytes_of(entry);
-    entries.u64(entry.id).string(entry.name.substr(0, kLongestName));
+    write(entries, entry);
     announced.push_back(std::move(entry));
     ++count;
   }
@@ -46,11 +70,8 @@ std::vector<std::byte> announce(std::deque<OrderEntry>& unannounced,
 std::vector<OrderEntry> read_announcement(std::span<const std::byte> bytes) {
   WireReader reader{{reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
   std::vector<OrderEntry> entries(
-      std::min<std::size_t>(reader.u32(), kAnnouncementBytes / sizeof(std::uint64_t)));
-  for (OrderEntry& entry : entries) {
-    entry.id = reader.u64();
-    entry.name = reader.string(kLongestName);
-  }
+      std::min<std::size_t>(reader.u32(), kAnnouncementBytes / kEntryBytes));
+  for (OrderEntry& entry : entries) entry = read_entry(reader);
   return entries;
 }
 

@@ -8,12 +8,15 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/stand_in.h"
+
 namespace smddp {
 
-/// One collective in the order that rank 0 tells the others.
+/// One collective in the order that the leader tells the others.
 struct OrderEntry {
   std::uint64_t id = 0;  ///< of its key
   std::string name;      ///< for people; long ones are cut
+  Outline outline;
 };
 
 /// 64 bits that stand for a key on the wire (FNV-1a).

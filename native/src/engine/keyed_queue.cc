@@ -1,7 +1,9 @@
 #include "engine/keyed_queue.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iterator>
 #include <utility>
 
 namespace smddp {
@@ -27,8 +29,8 @@ void KeyedQueue::submit(const std::string& key, Request request) {
     return;
   }
   const std::uint64_t id = id_of(key);
-  if (group_->rank() == 0) unannounced_.push_back({id, request.name});
-  waiting_[id].push_back({std::move(request)});
+  if (leads()) unannounced_.push_back({id, request.name, outline_of(request)});
+  waiting_[id].push_back({std::move(request), submitted_++});
   pass_on(lock);
 }
 
@@ -44,20 +46,23 @@ void KeyedQueue::pass_on(Lock& lock) {
     }
     passing_on_ = false;
   }
-  group_->set_waiting(!waiting_.empty());
+  group_->set_waiting(!waiting_.empty() || on_joined_);
 }
 
 std::optional<Request> KeyedQueue::next() {
   if (!announced_.empty()) return next_announced();
-  const bool is_wanted = group_->rank() == 0 ? !unannounced_.empty() : !waiting_.empty();
-  if (announcing_ || !is_wanted) return std::nullopt;
+  const bool is_wanted = leads() ? !unannounced_.empty() : !waiting_.empty();
+  if (announcing_ || !(is_wanted || on_joined_)) return std::nullopt;
   announcing_ = true;
   return announcement();
 }
 
 std::optional<Request> KeyedQueue::next_announced() {
   const auto found = waiting_.find(announced_.front().id);
-  if (found == waiting_.end()) return std::nullopt;  // this rank has not come to it
+  if (found == waiting_.end()) {
+    if (!on_joined_ || refusal_) return std::nullopt;  // this rank has not come to it
+    return stand_in();
+  }
   Request request = std::move(found->second.front().request);
   found->second.pop_front();
   if (found->second.empty()) waiting_.erase(found);
@@ -71,15 +76,18 @@ Request KeyedQueue::announcement() {
   request.collective = Collective::kBroadcast;
   request.count = kAnnouncementBytes;
   request.timeout = kNever;
-  if (group_->rank() == 0) {
-    *bytes = announce(unannounced_, announced_);
+  request.root = leader_;
+  request.name = "the order";
+  if (leads()) *bytes = announce(unannounced_, announced_);
+  if (!announced_.empty()) {
     // Who waits with something else says so; who has come to nothing at all is found here.
     const Request& first = waiting_.at(announced_.front().id).front().request;
     request.timeout = first.timeout;
-    request.name = "the order, first " + first.name;
+    request.name += ", first " + first.name;
+  } else if (!waiting_.empty()) {
+    request.name += ", for which " + waiting_.begin()->second.front().request.name + " waits";
   } else {
-    request.name =
-        "the order, for which " + waiting_.begin()->second.front().request.name + " waits";
+    request.name += " of those who have not joined";
   }
   request.out = bytes->data();
   request.on_complete = [self = shared_from_this(), bytes](const Status& outcome) {
@@ -90,19 +98,89 @@ Request KeyedQueue::announcement() {
 
 void KeyedQueue::on_announcement(const Status& outcome, const std::vector<std::byte>& bytes) {
   if (!outcome.ok()) return fail(outcome);
+  std::vector<OrderEntry> entries = read_announcement(bytes);
+  OnJoined on_joined;
   Lock lock{mutex_};
   announcing_ = false;
-  if (group_->rank() != 0) {
-    for (OrderEntry& entry : read_announcement(bytes)) announced_.push_back(std::move(entry));
+  if (entries.empty()) {
+    on_joined = hand_over();
+  } else {
+    last_ = leader_;
+    if (!leads()) std::move(entries.begin(), entries.end(), std::back_inserter(announced_));
   }
+  const Rank last = on_joined ? std::exchange(last_, 0) : 0;
   pass_on(lock);
+  lock.unlock();
+  if (on_joined) on_joined(last);
+}
+
+// ---- ranks that have nothing more to bring ----
+
+void KeyedQueue::join(OnJoined on_joined) {
+  Lock lock{mutex_};
+  std::optional<Result<Rank>> at_once;
+  if (failure_) {
+    at_once = *failure_;
+  } else if (on_joined_) {
+    at_once = Status{StatusCode::kState, "rank " + std::to_string(group_->rank()) +
+                                             ": join() was called while another join() runs"};
+  } else if (group_->world() == 1) {
+    at_once = Rank{0};
+  }
+  if (at_once) {
+    lock.unlock();
+    return on_joined(*std::move(at_once));
+  }
+  on_joined_ = std::move(on_joined);
+  pass_on(lock);
+}
+
+/// What this rank brings to a collective of the others; a refusal shows in `look`.
+std::optional<Request> KeyedQueue::stand_in() {
+  const OrderEntry& entry = announced_.front();
+  if (!can_stand_in(entry.outline, group_->rank())) {
+    refusal_ = Status{StatusCode::kState,
+                      "has joined, and takes part in all_reduce, barrier and the broadcast of "
+                      "another rank only; rank " +
+                          std::to_string(leader_) + " runs " +
+                          std::string{name_of(entry.outline.collective)} + " '" + entry.name + "'"};
+    return std::nullopt;
+  }
+  Request request = make_stand_in(entry.outline);
+  request.timeout = timeout_;
+  request.name = entry.name;
+  announced_.pop_front();
+  return request;
+}
+
+/// The leader has joined. Returns whom to tell when it was the last one.
+KeyedQueue::OnJoined KeyedQueue::hand_over() {
+  const bool all_joined = ++leader_ == group_->world();
+  if (all_joined) leader_ = 0;
+  if (leads()) lead();
+  return all_joined ? std::exchange(on_joined_, nullptr) : nullptr;
+}
+
+/// Becomes the leader: all that waits here is unannounced, and nothing else is announced.
+void KeyedQueue::lead() {
+  std::vector<std::pair<std::uint64_t, OrderEntry>> entries;
+  for (const auto& [id, uses] : waiting_) {
+    for (const Waiting& one : uses)
+      entries.push_back({one.number, {id, one.request.name, outline_of(one.request)}});
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& left, const auto& right) { return left.first < right.first; });
+  for (auto& [number, entry] : entries) unannounced_.push_back(std::move(entry));
 }
 
 // ---- how it ends ----
 
 Status KeyedQueue::look(const std::function<std::string(Rank)>& name_of) {
-  if (group_->rank() == 0) return Status{};  // waits for nobody but the group
   const Lock lock{mutex_};
+  if (refusal_) {
+    return {refusal_->code(), name_of(group_->rank()) + ": " + refusal_->message()};
+  }
+  if (leads()) return Status{};  // waits for nobody but the group
   for (const auto& [id, uses] : waiting_) {
     if (uses.front().is_overdue()) return overdue(uses.front(), name_of);
   }
@@ -116,7 +194,7 @@ Status KeyedQueue::overdue(const Waiting& waiting,
                 std::chrono::duration<double>(Clock::now() - waiting.begun).count());
   std::string text = name_of(group_->rank()) + ": '" + waiting.request.name + "' timed out after " +
                      seconds.data() + ": ";
-  const std::string leader = name_of(0);
+  const std::string leader = name_of(leader_);
   if (announced_.empty()) return {StatusCode::kTimeout, text + leader + " has not come to it"};
   return {StatusCode::kTimeout, text + leader + " runs '" + announced_.front().name +
                                     "' first, to which this rank has not come"};
@@ -124,11 +202,13 @@ Status KeyedQueue::overdue(const Waiting& waiting,
 
 void KeyedQueue::fail(const Status& failure) {
   std::map<std::uint64_t, std::deque<Waiting>> ended;
+  OnJoined on_joined;
   {
     const Lock lock{mutex_};
     if (failure_) return;
     failure_ = failure;
     ended.swap(waiting_);
+    on_joined = std::exchange(on_joined_, nullptr);
     unannounced_.clear();
     announced_.clear();
     group_->set_waiting(false);
@@ -138,6 +218,7 @@ void KeyedQueue::fail(const Status& failure) {
       if (waiting.request.on_complete) waiting.request.on_complete(failure);
     }
   }
+  if (on_joined) on_joined(failure);
 }
 
 }  // namespace smddp

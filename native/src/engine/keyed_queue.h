@@ -23,13 +23,20 @@ namespace smddp {
 ///
 /// All ranks submit the same sequence to the group:
 ///
-///   announcement of one or more keys by rank 0 (a broadcast), these collectives, announcement ...
+///   announcement of one or more keys by the leader (a broadcast), these collectives, announcement
+///   ...
 ///
-/// Rank 0 announces what it has been given; the others ask for an announcement when something waits
-/// with them that has not been announced. Each announcement holds a key that all ranks come to, so
-/// all take part in all announcements, and none is left over at the end.
+/// The leader announces what it has been given; the others ask for an announcement when something
+/// waits with them that has not been announced. Each announcement holds a key that all ranks come
+/// to, so all take part in all announcements, and none is left over at the end.
+///
+/// The leader is rank 0, until it joins: then an announcement of nothing makes the next rank the
+/// leader, and when the last one has handed over all have joined. Who has joined takes part in all
+/// announcements, and brings to what others run what changes nothing (make_stand_in).
 class KeyedQueue final : public Dependent, public std::enable_shared_from_this<KeyedQueue> {
  public:
+  using OnJoined = std::function<void(Result<Rank>)>;
+
   /// `timeout`: of requests that have none.
   explicit KeyedQueue(std::chrono::milliseconds timeout) : timeout_(timeout) {}
   /// Before anything else, once.
@@ -37,6 +44,8 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
 
   Communicator& group() noexcept { return *group_; }
   void submit(const std::string& key, Request request);
+  /// As KeyedCommunicator::join; `on_joined` is called once.
+  void join(OnJoined on_joined);
 
   // Dependent
   Status look(const std::function<std::string(Rank)>& name_of) override;
@@ -48,15 +57,20 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
 
   struct Waiting {
     Request request;
+    std::uint64_t number = 0;  ///< in the order of submission
     Clock::time_point begun = Clock::now();
 
     bool is_overdue() const { return Clock::now() - begun >= request.timeout; }
   };
 
+  bool leads() const { return group_->rank() == leader_; }
   void pass_on(Lock& lock);
   std::optional<Request> next();
   std::optional<Request> next_announced();
+  std::optional<Request> stand_in();
   Request announcement();
+  OnJoined hand_over();
+  void lead();
   void on_announcement(const Status& outcome, const std::vector<std::byte>& bytes);
   Status overdue(const Waiting& waiting, const std::function<std::string(Rank)>& name_of) const;
 
@@ -65,10 +79,15 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
   std::mutex mutex_;
   /// By the id of the key, in the order of submission.
   std::map<std::uint64_t, std::deque<Waiting>> waiting_;
-  std::deque<OrderEntry> unannounced_;  ///< rank 0: waits, and the others do not know
+  std::uint64_t submitted_ = 0;
+  Rank leader_ = 0;
+  Rank last_ = 0;  ///< the highest that has announced anything since the last join
+  std::deque<OrderEntry> unannounced_;  ///< the leader's: waits, and the others do not know
   std::deque<OrderEntry> announced_;    ///< what the group is to run next
   bool announcing_ = false;             ///< an announcement is on its way
   bool passing_on_ = false;             ///< a thread hands requests to the group, without the lock
+  OnJoined on_joined_;                  ///< this rank has joined, and waits for the others
+  std::optional<Status> refusal_;       ///< the group is to fail, as this rank cannot stand in
   std::optional<Status> failure_;
 };
 

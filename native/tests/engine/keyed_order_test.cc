@@ -13,7 +13,13 @@ TEST_CASE(
     "keyed order: what is announced is read, in order, over as many announcements as needed") {
   std::deque<OrderEntry> entries;
   for (std::uint64_t i = 0; i < 50; ++i)
-    entries.push_back({id_of("key " + std::to_string(i)), "name " + std::string(3 * i, 'x')});
+    entries.push_back({.id = id_of("key " + std::to_string(i)),
+                       .name = "name " + std::string(3 * i, 'x'),
+                       .outline = {.collective = Collective::kAllReduce,
+                                   .dtype = DType::kFloat64,
+                                   .op = ReduceOp::kMax,
+                                   .root = static_cast<Rank>(i),
+                                   .count = i << 40U}});
   const std::deque<OrderEntry> given = entries;
   std::deque<OrderEntry> announced;
   std::vector<OrderEntry> read;
@@ -30,6 +36,7 @@ TEST_CASE(
     CHECK(read[i].id == given[i].id);
     CHECK(announced[i].id == given[i].id);
     CHECK(read[i].name == given[i].name.substr(0, 160));
+    CHECK(read[i].outline == given[i].outline);
   }
 }
 

@@ -7,7 +7,7 @@ from integration.tensorflow.conftest import RunRanks
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
-@pytest.mark.parametrize("module", ["collectives", "gradients", "graphs", "fit"])
+@pytest.mark.parametrize("module", ["collectives", "gradients", "graphs", "joining", "fit"])
 def test_cases(module: str, size: int, run_ranks: RunRanks, seed: int) -> None:
     run_ranks(size, "common:run", module, str(seed))
 

@@ -56,6 +56,7 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "reducescatter": ("tensor", "op"),
     "alltoall": ("tensor", "splits"),
     "barrier": (),
+    "join": (),
 }
 
 #: (call, expected when every rank brings the same)
@@ -99,6 +100,7 @@ REFUSED: list[tuple[type[SMDDPError], str, Callable[[], Any]]] = [
     (SMDDPArgumentError, "got a scalar", lambda: sdp.allgather(1.0)),
     (SMDDPArgumentError, "got a scalar", lambda: sdp.reducescatter(1.0)),
     (SMDDPArgumentError, "got a scalar", lambda: sdp.alltoall(1.0)),
+    (SMDDPArgumentError, "outside of tf.function", lambda: tf.function(sdp.join)()),
     (SMDDPStateError, "use broadcast_variables", lambda: sdp.broadcast_global_variables(0)),
 ]
 
@@ -120,6 +122,7 @@ NEEDS_INIT: dict[str, Callable[[], Any]] = {
     "reducescatter": lambda: sdp.reducescatter([1.0]),
     "alltoall": lambda: sdp.alltoall([1.0]),
     "barrier": lambda: sdp.barrier(),
+    "join": lambda: sdp.join(),
     "DistributedGradientTape": lambda: sdp.DistributedGradientTape(tf.GradientTape()),
     "DistributedOptimizer": lambda: sdp.DistributedOptimizer(keras.optimizers.SGD()),
     "BroadcastGlobalVariablesHook": lambda: sdp.BroadcastGlobalVariablesHook(0),

@@ -10,7 +10,13 @@ import tensorflow as tf
 import smddp.tensorflow as sdp
 from smddp.errors import SMDDPError
 
-__all__ = ["rank_stays_away", "variable_is_left_out", "variable_without_gradient"]
+__all__ = [
+    "gathering_after_a_join",
+    "rank_stays_away",
+    "rows_of_one_rank_are_missing",
+    "variable_is_left_out",
+    "variable_without_gradient",
+]
 
 
 def tell(function: Callable[[], Any]) -> None:
@@ -68,3 +74,32 @@ def rank_stays_away(way: str) -> None:
         tell(step)
     else:
         tell(lambda: sdp.allreduce(tf.ones(3), name="accuracy"))
+
+
+def rows_of_one_rank_are_missing(way: str) -> None:
+    """The last rank does not use the table, whose gradient stays sparse."""
+    sdp.init()
+    table = tf.Variable(tf.ones((10, 4)), name="words/table")
+
+    def step() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            used = sdp.rank() != sdp.size() - 1
+            loss = tf.reduce_sum(tf.gather(table, [1, 2])) if used else tf.constant(1.0)
+        tape = sdp.DistributedGradientTape(tape, sparse_as_dense=False)
+        gradients: list[tf.Tensor] = [one for one in tape.gradient(loss, [table]) if one is not None]
+        return gradients
+
+    tell(tf.function(step) if way == "graph" else step)
+
+
+def gathering_after_a_join(way: str) -> None:
+    """The last rank has joined; it has no rows for the others."""
+    sdp.init()
+
+    def gather() -> tf.Tensor:
+        return sdp.allgather(tf.ones((2, 3)))
+
+    if sdp.rank() == sdp.size() - 1:
+        tell(sdp.join)
+    else:
+        tell(tf.function(gather) if way == "graph" else gather)
