@@ -6,13 +6,14 @@ first the rank's pid, later its wait status.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import gc
 import importlib
 import json
 import os
 import selectors
 import socket
-import sys
 from typing import Any
 
 from support.rank_main import run_case
@@ -77,9 +78,17 @@ class Server:
 
 
 def main() -> None:
-    for module in sys.argv[2:]:
+    options = argparse.ArgumentParser()
+    options.add_argument("--freeze", action="store_true")
+    options.add_argument("link", type=int)
+    options.add_argument("modules", nargs="*")
+    chosen = options.parse_args()
+    for module in chosen.modules:
         importlib.import_module(module)
-    request = Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    if chosen.freeze:
+        gc.collect()
+        gc.freeze()
+    request = Server(socket.socket(fileno=chosen.link)).serve()
     if request is None:
         return
     os.environ.clear()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ import tensorflow as tf
 
 import smddp.tensorflow as sdp
 
+from support.cases import run_cases
 from support.oracle import Array, place, random_values, reduced
 
 __all__ = ["MOVED", "REDUCED", "Peers", "assert_bits", "both_ways", "run", "to_array", "to_tensor"]
@@ -45,17 +44,7 @@ class Peers:
 def run(module: str, seed: str) -> None:
     """Runs every case `(peers)` of a module of this folder, in one world."""
     sdp.init()
-    peers = Peers(int(seed))
-    cases = vars(importlib.import_module(f"integration.tensorflow.cases.{module}"))
-    for name, case in list(cases.items()):
-        if (
-            inspect.isfunction(case)
-            and case.__module__.endswith(module)
-            and list(inspect.signature(case).parameters) == ["peers"]
-        ):
-            print(name, flush=True)
-            case(peers)
-            sdp.barrier()
+    run_cases(f"integration.tensorflow.cases.{module}", Peers(int(seed)), sdp.barrier)
     sdp.shutdown()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
 import warnings
 from datetime import timedelta
@@ -14,6 +12,7 @@ import torch.distributed as dist
 
 import smddp.torch  # noqa: F401 - registers the backend
 
+from support.cases import run_cases
 from support.oracle import FLOAT8, Array, Placement, place, random_values, reduced
 
 __all__ = ["OPS", "Peers", "assert_bits", "join", "run", "to_array", "to_tensor"]
@@ -69,17 +68,7 @@ def join(seed: str = "0") -> Peers:
 
 def run(module: str, seed: str) -> None:
     """Runs every case `(peers)` of a module of this folder, in one world."""
-    peers = join(seed)
-    cases = vars(importlib.import_module(f"integration.torch.cases.{module}"))
-    for name, case in list(cases.items()):  # compiling adds to them
-        if (
-            inspect.isfunction(case)
-            and case.__module__.endswith(module)
-            and list(inspect.signature(case).parameters) == ["peers"]
-        ):
-            print(name, flush=True)
-            case(peers)
-            dist.barrier()
+    run_cases(f"integration.torch.cases.{module}", join(seed), dist.barrier)
     dist.destroy_process_group()
 
 
