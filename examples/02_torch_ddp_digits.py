@@ -25,7 +25,8 @@ from tqdm import tqdm
 import smddp.torch
 import smdistributed.dataparallel.torch.torch_smddp  # noqa: F401 (registers the backend)
 
-from digits import Curve, DigitNet, count_right, digits_datasets, parse_options, report
+from digits import Curve, parse_options, report
+from digits.pytorch import DigitNet, count_right, digits_datasets
 
 
 def split_scans(options: Namespace, rank: int, world: int) -> tuple[DataLoader, DataLoader]:
@@ -49,7 +50,7 @@ def train(model: nn.Module, loader: DataLoader, optimizer: Optimizer, schedule: 
 
 
 def main() -> None:
-    options = parse_options(__doc__)
+    options = parse_options(__doc__, lr="highest learning rate, one-cycle schedule")
     torch.set_num_threads(1)  # the ranks share the cores
     torch.manual_seed(options.seed)
 

@@ -24,7 +24,8 @@ import smddp.torch
 import smdistributed.dataparallel.torch.distributed as dist
 from smdistributed.dataparallel.torch.parallel.distributed import DistributedDataParallel as DDP
 
-from digits import Curve, DigitNet, count_right, digits_datasets, parse_options, report
+from digits import Curve, parse_options, report
+from digits.pytorch import DigitNet, count_right, digits_datasets
 
 
 def split_scans(options: Namespace, rank: int, world: int) -> tuple[DataLoader, DataLoader]:
@@ -48,7 +49,7 @@ def train(model: nn.Module, loader: DataLoader, optimizer: Optimizer, schedule: 
 
 
 def main() -> None:
-    options = parse_options(__doc__)
+    options = parse_options(__doc__, lr="highest learning rate, one-cycle schedule")
     torch.set_num_threads(1)  # the ranks share the cores
     torch.manual_seed(options.seed)
 

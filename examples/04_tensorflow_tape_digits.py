@@ -9,38 +9,19 @@ Run it alone, or on several ranks:
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 import smddp
 import smdistributed.dataparallel.tensorflow as sdp
 
-Scans = tuple[np.ndarray, np.ndarray]  # float32 images (N, 8, 8, 1) in [0, 1] and int64 labels (N,)
-
-
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the training scans")
-    parser.add_argument("--batch", type=int, default=64, help="scans per step, over all ranks")
-    parser.add_argument("--lr", type=float, default=8e-3, help="learning rate at the beginning, falling to zero")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, split and shuffling")
-    return parser.parse_args()
-
-
-def split_scans(seed: int) -> tuple[Scans, Scans]:
-    """scikit-learn's 1,797 scanned digits, 80 % to train and 20 % to test; the same on every rank."""
-    digits = load_digits()
-    images = (digits.images / 16).astype(np.float32)[..., np.newaxis]
-    train, test = train_test_split(range(len(images)), test_size=0.2, stratify=digits.target, random_state=seed)
-    return (images[train], digits.target[train]), (images[test], digits.target[test])
+from digits import Curve, Scans, parse_options, report
+from digits.tensorflow import digits_with_channels, make_model
 
 
 def own_batches(scans: Scans, batch: int, generator: np.random.Generator) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
@@ -52,28 +33,21 @@ def own_batches(scans: Scans, batch: int, generator: np.random.Generator) -> Ite
         yield tf.constant(images[rows]), tf.constant(labels[rows])
 
 
-def make_model() -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
-            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(96, activation="relu"),
-            keras.layers.Dense(10),
-        ]
-    )
+def test_accuracy(model: keras.Model, scans: Scans) -> float:
+    """Right answers per scan; each rank tests its part."""
+    images, labels = (values[sdp.rank() :: sdp.size()] for values in scans)
+    right = tf.math.count_nonzero(tf.argmax(model(images), axis=1) == labels)
+    return float(sdp.allreduce(right, op=sdp.ReduceOp.SUM) / len(scans[1]))
 
 
 def main() -> None:
-    options = parse_options()
+    options = parse_options(__doc__, lr="learning rate at the beginning, falling to zero")
     tf.config.threading.set_intra_op_parallelism_threads(1)  # the ranks share the cores
 
     sdp.init()
     rank, world = sdp.rank(), sdp.size()
     keras.utils.set_random_seed(options.seed + rank)  # the ranks start with different weights, until rank 0's are sent
-    train_scans, (test_images, test_labels) = split_scans(options.seed)
+    train_scans, test_scans = digits_with_channels(options.seed)
     generator = np.random.default_rng(options.seed)
 
     model = make_model()
@@ -93,24 +67,23 @@ def main() -> None:
             sdp.broadcast_variables(optimizer.variables, root_rank=0)
         return sdp.oob_allreduce(loss)
 
+    curve = Curve()
     started = time.perf_counter()
     progress = tqdm(total=steps, unit="step", mininterval=0.5, disable=rank != 0)
     for epoch in range(options.epochs):
+        losses = []
         for step, (images, labels) in enumerate(own_batches(train_scans, options.batch, generator)):
-            loss = training_step(images, labels, epoch == 0 and step == 0)
+            losses.append(training_step(images, labels, epoch == 0 and step == 0))
             progress.update()
-        progress.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
-    progress.close()
+        curve.add(loss=float(tf.reduce_mean(losses)), accuracy=test_accuracy(model, test_scans))
+        progress.set_postfix(loss=f"{curve.loss[-1]:.4f}", accuracy=f"{curve.accuracy[-1]:.4f}", refresh=False)
     seconds = time.perf_counter() - started
+    progress.close()
 
-    # Each rank tests its part of the scans.
-    right = tf.argmax(model(test_images[rank::world]), axis=1) == test_labels[rank::world]
-    accuracy = sdp.allreduce(tf.math.count_nonzero(right), op=sdp.ReduceOp.SUM) / len(test_labels)
     where = f"{world} {'rank' if world == 1 else 'ranks'}, {smddp.get_communicator().transport}"
     sdp.shutdown()
     if rank == 0:
-        print(f"throughput {steps * options.batch / seconds:.0f} samples/s")
-        print(f"test accuracy {float(accuracy):.4f}, {where}, {seconds:.0f} s")
+        report(curve, options.plot, scans=steps * options.batch, seconds=seconds, where=where)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from support.jobs import BIN, REPOSITORY, Job, run_job
 
 EXAMPLES = REPOSITORY / "examples"
 DIGITS = ("02_torch_ddp_digits.py", "03_older_module_digits.py")
+TENSORFLOW_DIGITS = ("04_tensorflow_tape_digits.py", "05_keras_fit_digits.py")
 LAST_LINE = re.compile(r"test accuracy (0\.\d{4}|1\.0000), (\d+) ranks?, ([a-z+]+), (\d+) s")
 RANKS = 4
 
@@ -93,12 +94,15 @@ def test_digit_example_learns_and_plots(script: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
 @under("alone", "smddprun")
-def test_tensorflow_example_learns(launcher: str) -> None:
-    last_line = LAST_LINE.fullmatch(run_example(launcher, "04_tensorflow_tape_digits.py").last_line)
+@pytest.mark.parametrize("script", TENSORFLOW_DIGITS)
+def test_tensorflow_example_learns(script: str, launcher: str, tmp_path: Path) -> None:
+    image = tmp_path / "curve.png"
+    last_line = LAST_LINE.fullmatch(run_example(launcher, script, "--seed", "1", "--plot", image).last_line)
     assert last_line is not None
     accuracy, ranks, _, _ = last_line.groups()
     assert int(ranks) == ranks_of(launcher)
     assert float(accuracy) >= 0.97
+    assert image.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.timeout(120)

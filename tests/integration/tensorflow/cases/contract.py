@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 import smdistributed.dataparallel.tensorflow as sdp
+import smdistributed.dataparallel.tensorflow.keras as keras_sdp
 from smddp.errors import SMDDPArgumentError, SMDDPError, SMDDPStateError
+from smdistributed.dataparallel.tensorflow.keras import callbacks
 
 __all__ = ["after_init", "before_init"]
 
@@ -59,6 +62,19 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "join": (),
 }
 
+#: What `smdistributed.dataparallel.tensorflow.keras` has beside functions that are those above.
+CALLBACKS: dict[str, tuple[str, ...]] = {
+    "BroadcastGlobalVariablesCallback": ("root_rank", "device"),
+    "MetricAverageCallback": ("device",),
+    "LearningRateWarmupCallback": (
+        "initial_lr",
+        "warmup_epochs",
+        "momentum_correction",
+        "steps_per_epoch",
+        "verbose",
+    ),
+}
+
 #: (call, expected when every rank brings the same)
 CALLS: list[tuple[str, Callable[[], Any], Any]] = [
     ("a list of floats", lambda: sdp.allreduce([1.0, 2.0], 0, 1), [1, 2]),
@@ -90,6 +106,9 @@ REFUSED: list[tuple[type[SMDDPError], str, Callable[[], Any]]] = [
     (SMDDPArgumentError, "a multiple of 128 bytes", lambda: sdp.DistributedOptimizer(None, bucket_cap_mb=0.00001)),
     (SMDDPArgumentError, "got NoneType", lambda: sdp.DistributedOptimizer(None)),
     (SMDDPArgumentError, "averages over all ranks already", lambda: twice(keras.optimizers.SGD())),
+    (SMDDPArgumentError, "averages over all ranks already", lambda: around(keras.optimizers.SGD())),
+    (SMDDPArgumentError, "pass a compression as", lambda: sdp.DistributedOptimizer(None, sdp.Compression.fp16)),
+    (SMDDPArgumentError, "expected a rank from 0", lambda: callbacks.BroadcastGlobalVariablesCallback(-1)),
     (SMDDPArgumentError, "op: expected a ReduceOp, got 'sum'", lambda: sdp.allreduce(1.0, op="sum")),
     (SMDDPArgumentError, "dtype int32 has no average", lambda: sdp.oob_allreduce(1)),
     (SMDDPArgumentError, "dtype string is not one of", lambda: sdp.allreduce("text")),
@@ -126,11 +145,18 @@ NEEDS_INIT: dict[str, Callable[[], Any]] = {
     "DistributedGradientTape": lambda: sdp.DistributedGradientTape(tf.GradientTape()),
     "DistributedOptimizer": lambda: sdp.DistributedOptimizer(keras.optimizers.SGD()),
     "BroadcastGlobalVariablesHook": lambda: sdp.BroadcastGlobalVariablesHook(0),
+    "BroadcastGlobalVariablesCallback": lambda: callbacks.BroadcastGlobalVariablesCallback(0),
+    "MetricAverageCallback": lambda: callbacks.MetricAverageCallback(),
+    "LearningRateWarmupCallback": lambda: callbacks.LearningRateWarmupCallback(0.1),
 }
 
 
 def twice(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     return sdp.DistributedOptimizer(sdp.DistributedOptimizer(optimizer))
+
+
+def around(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    return sdp.DistributedOptimizer(keras.optimizers.LossScaleOptimizer(sdp.DistributedOptimizer(optimizer)))
 
 
 def refused(call: Callable[[], Any], cls: type[SMDDPError], text: str) -> None:
@@ -144,15 +170,21 @@ def refused(call: Callable[[], Any], cls: type[SMDDPError], text: str) -> None:
         raise AssertionError(text)
 
 
+def has_signatures(module: ModuleType, signatures: dict[str, tuple[str, ...]]) -> None:
+    for name, names in signatures.items():
+        found = list(inspect.signature(getattr(module, name)).parameters.values())
+        assert tuple(parameter.name for parameter in found[: len(names)]) == names, f"{name}: {found}"
+        assert all(parameter.default is not parameter.empty for parameter in found[len(names) :])
+    assert set(signatures) <= set(module.__all__)
+
+
 def before_init() -> None:
-    for name, names in SIGNATURES.items():
-        found = list(inspect.signature(getattr(sdp, name)).parameters)
-        assert tuple(found[: len(names)]) == names, f"{name}: {found}"
-        assert all(
-            parameter.default is not parameter.empty
-            for parameter in list(inspect.signature(getattr(sdp, name)).parameters.values())[len(names) :]
-        )
-    assert set(SIGNATURES) <= set(sdp.__all__)
+    has_signatures(sdp, SIGNATURES)
+    has_signatures(callbacks, CALLBACKS)
+    for name in ("init", "size", "local_size", "rank", "local_rank", "Compression", "DistributedOptimizer"):
+        assert getattr(keras_sdp, name) is getattr(sdp, name)
+    assert keras_sdp.callbacks is callbacks
+    assert set(keras_sdp.__all__) == {*sdp.__all__, "callbacks"} - {"BroadcastGlobalVariablesHook"}
     assert not sdp.is_initialized()
     for name, call in NEEDS_INIT.items():
         refused(call, SMDDPStateError, f"{name}: smdistributed.dataparallel is not initialized; call init() first")

@@ -1,4 +1,4 @@
-"""What the digit examples share: options, data, model and report. Nothing here communicates."""
+"""What the digit examples share: options, data and report. Nothing here communicates."""
 
 from __future__ import annotations
 
@@ -6,63 +6,30 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+
+Scans = tuple[np.ndarray, np.ndarray]  # float32 images (N, 8, 8) in [0, 1] and int64 labels (N,)
 
 
-def parse_options(description: str | None) -> argparse.Namespace:
-    """Read the command line of a digit example."""
+def parse_options(description: str | None, lr: str) -> argparse.Namespace:
+    """Read the command line of a digit example; `lr` says what it does with the learning rate."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=12, help="passes over the training scans")
     parser.add_argument("--batch", type=int, default=64, help="scans per step, over all ranks")
-    parser.add_argument("--lr", type=float, default=8e-3, help="highest learning rate, one-cycle schedule")
+    parser.add_argument("--lr", type=float, default=8e-3, help=lr)
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, split and shuffling")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write loss and accuracy per epoch to an image")
     return parser.parse_args()
 
 
-def digits_datasets(seed: int) -> tuple[TensorDataset, TensorDataset]:
-    """Split scikit-learn's 1,797 scanned 8x8 digits into 80 % training and 20 % test scans.
-
-    Returns:
-        Training and test set of (float32 image of shape (1, 8, 8) in [0, 1], int64 label) pairs, the same
-        on every rank for the same seed.
-    """
+def split_scans(seed: int) -> tuple[Scans, Scans]:
+    """scikit-learn's 1,797 scanned digits, 80 % to train and 20 % to test; the same on every rank."""
     digits = load_digits()
-    images = torch.from_numpy(digits.images).float().div(16).unsqueeze(1)
-    labels = torch.from_numpy(digits.target).long()
+    images, labels = (digits.images / 16).astype(np.float32), digits.target.astype(np.int64)
     train, test = train_test_split(range(len(labels)), test_size=0.2, stratify=labels, random_state=seed)
-    return TensorDataset(images[train], labels[train]), TensorDataset(images[test], labels[test])
-
-
-class DigitNet(nn.Sequential):
-    """A small convolutional network: (N, 1, 8, 8) images to (N, 10) logits, 56 thousand parameters."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(1, 16, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(32 * 4 * 4, 96),
-            nn.ReLU(),
-            nn.Linear(96, 10),
-        )
-
-
-def count_right(model: nn.Module, loader: DataLoader) -> torch.Tensor:
-    """Return int64 [right answers, answers] of the model on the scans of the loader."""
-    counts = torch.zeros(2, dtype=torch.int64)
-    with torch.no_grad():
-        for images, labels in loader:
-            counts[0] += (model(images).argmax(dim=1) == labels).sum()
-            counts[1] += len(labels)
-    return counts
+    return (images[train], labels[train]), (images[test], labels[test])
 
 
 @dataclass
