@@ -8,6 +8,7 @@ allocation). What the user set in MASTER_ADDR and MASTER_PORT stays.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -69,10 +70,15 @@ def compose_launch(options: Options, env: Mapping[str, str], machine: Machine) -
         assignments=tuple(assigned.items()),
         run_as_root=machine.is_root,
         oversubscribe=_needs_oversubscribe(options, env, machine, ranks.count),
+        tag_output=options.tag_output,
+        log_folder=options.log_folder,
+        binding=options.binding,
+        is_watched=True,
     )
     return Launch(
         spec=spec,
         is_local=ranks.is_local,
+        timeout=options.timeout,
         set_variables=tuple(added.items()),
         unset_variables=unset,
         needs_secret=secret is None and not env.get(_SECRET),
@@ -174,11 +180,18 @@ def _split_exports(
         assigned.pop(name, None)
         if has_value:
             assigned[name] = value
-        elif name in env:
-            named.add(name)
-        else:
+            continue
+        found = [name] if name in env else _matching(name, env)
+        named.update(found)
+        if not found:
             notes.append(f"note: -x {name} ignored: {name} is not set here")
     return assigned, frozenset(named), notes
+
+
+def _matching(pattern: str, env: Mapping[str, str]) -> list[str]:
+    """Names by shell pattern, such as ``AWS_*``; never what says which rank or host a process is."""
+    own = {*RANK_VARIABLES, *_RANK_EXTRAS, *_PER_HOST}
+    return [name for name in fnmatch.filter(env, pattern) if name.isidentifier() and name not in own]
 
 
 def _forwarded(names: list[str], named: Collection[str], assigned: Collection[str]) -> tuple[str, ...]:

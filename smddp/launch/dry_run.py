@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
 from smddp.launch.mpirun import mpirun_argv
@@ -21,7 +22,10 @@ def format_command(launch: Launch) -> str:
         words.append(f'SMDDP_JOB_SECRET="{_SECRET_OF_THE_USER}"')
     elif launch.needs_secret:
         words.append(f'SMDDP_JOB_SECRET="{_FRESH_SECRET}"')
-    command = " ".join([*words, shlex.join(mpirun_argv(launch.spec))])
+    limit = [] if launch.timeout is None else ["timeout", "--foreground", f"{launch.timeout:g}"]
+    # Nobody is there whom the ranks could tell how they are.
+    argv = mpirun_argv(dataclasses.replace(launch.spec, is_watched=False))
+    command = " ".join([*words, shlex.join([*limit, *argv])])
     if not launch.unset_variables:
         return command
     # a subshell, so that the shell it is pasted into keeps its variables

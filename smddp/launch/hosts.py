@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from smddp.errors import SMDDPArgumentError
@@ -11,7 +12,9 @@ from smddp.launch.spec import Host
 __all__ = ["format_hosts", "parse_host_list", "parse_hostfile", "place", "slot_total"]
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_SLOTS_WORD = re.compile(r"slots\s*=\s*(\S*)")
+#: After the host: Open MPI's and DeepSpeed's form (a hard limit too, which we do not have), or the Grid Engine's.
+_SLOTS_WORDS = re.compile(r"(?:max[-_]slots\s*=\s*\d+\s+)?slots\s*=\s*(\S*)(?:\s+max[-_]slots\s*=\s*\d+)?")
+_GRID_ENGINE_WORDS = re.compile(r"(\d+)(?:\s+\S+){1,2}")
 
 #: More than any machine has; keeps a typing error from becoming a list of a billion ranks.
 _MAX_SLOTS = 65536
@@ -30,10 +33,15 @@ def parse_host_list(text: str) -> tuple[Host, ...]:
 
 
 def parse_hostfile(text: str, name: str) -> tuple[Host, ...]:
-    """Parse a host file's text: ``host``, ``host:N`` or ``host slots=N`` on each line, ``#`` for comments.
+    """Parse a host file's text, ``#`` for comments.
+
+    Lines are ``host``, ``host:N`` (MPICH, Intel MPI), ``host slots=N`` (Open MPI, DeepSpeed; also with ``max_slots=``,
+    which is not looked at) or ``host N queue ...`` (Grid Engine). A bare host on several lines has as many slots (PBS,
+    LSF).
 
     Raises:
-        SMDDPArgumentError: no host in it, a line that is none of these, or a host twice; names file and line.
+        SMDDPArgumentError: no host in it, a line that is none of these, or a host with slots twice; names file and
+            line.
     """
     hosts = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -46,7 +54,7 @@ def parse_hostfile(text: str, name: str) -> tuple[Host, ...]:
         if not rest:
             hosts.append(_parse_host(where, host))
             continue
-        slots = _SLOTS_WORD.fullmatch(rest)
+        slots = _SLOTS_WORDS.fullmatch(rest) or _GRID_ENGINE_WORDS.fullmatch(rest)
         if slots is None or ":" in host:
             msg = f"{where}: {content!r} is not a host line; expected 'host', 'host:N' or 'host slots=N'"
             raise SMDDPArgumentError(msg)
@@ -54,7 +62,7 @@ def parse_hostfile(text: str, name: str) -> tuple[Host, ...]:
     if not hosts:
         msg = f"{name}: no host in this file"
         raise SMDDPArgumentError(msg)
-    return _unique(name, hosts)
+    return _unique(name, _count_lines(hosts))
 
 
 def format_hosts(hosts: Iterable[Host]) -> str:
@@ -105,6 +113,17 @@ def _parse_host(where: str, text: str) -> Host:
         msg = f"{where}: {slots!r} is not a slot count for host {name}; expected 1 to {_MAX_SLOTS}"
         raise SMDDPArgumentError(msg)
     return Host(name, int(slots))
+
+
+def _count_lines(hosts: list[Host]) -> list[Host]:
+    """One entry for each bare host, with the number of its lines if there are several."""
+    lines = Counter(host.name for host in hosts if host.slots is None)
+    merged: list[Host] = []
+    for host in hosts:
+        one = host if host.slots is not None or lines[host.name] == 1 else Host(host.name, lines[host.name])
+        if host.slots is not None or one not in merged:
+            merged.append(one)
+    return merged
 
 
 def _unique(where: str, hosts: list[Host]) -> tuple[Host, ...]:

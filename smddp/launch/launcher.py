@@ -1,4 +1,4 @@
-"""smddprun outside a rank: put a job together and become its mpirun."""
+"""smddprun outside a rank: put a job together and see it through."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from smddp.launch.dry_run import format_command
 from smddp.launch.machine import examine_machine, find_program
 from smddp.launch.mpirun import mpirun_argv
 from smddp.launch.options import parse_options
-from smddp.launch.process import become
 from smddp.launch.spec import Launch
+from smddp.launch.supervision.supervisor import supervise
 
 __all__ = ["launch", "launch_environment"]
 
@@ -23,7 +23,7 @@ _SECRET_BYTES = 32
 
 
 def launch(words: list[str]) -> int:
-    """Start the job that the words after ``smddprun`` describe; returns only after ``--dry-run``.
+    """Run the job that the words after ``smddprun`` describe, and return its exit code.
 
     Raises:
         SMDDPError: the job cannot be started; the message says why.
@@ -31,6 +31,11 @@ def launch(words: list[str]) -> int:
     """
     options = parse_options(words)
     _refuse_inside_rank(read_identity(os.environ))
+    if options.distribution is not None:
+        # imported here: it starts a smddprun of its own, and other jobs need none of it
+        from smddp.launch.job_file import run_job_file
+
+        return run_job_file(options)
     decided = compose_launch(options, os.environ, examine_machine(options.mpirun, os.environ))
     if decided.is_local:
         _check_program(decided, os.environ)
@@ -40,9 +45,13 @@ def launch(words: list[str]) -> int:
         sys.stdout.write(format_command(decided) + "\n")
         return 0
     argv = mpirun_argv(decided.spec)
-    sys.stderr.flush()
     try:
-        become(argv[0], argv, launch_environment(decided, os.environ))
+        return supervise(
+            argv,
+            launch_environment(decided, os.environ),
+            size=decided.spec.process_count,
+            timeout=decided.timeout,
+        )
     except OSError as error:
         msg = f"cannot run {argv[0]}: {error.strerror}"
         raise SMDDPConfigError(msg) from error

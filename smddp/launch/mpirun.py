@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError
 from smddp.launch.hosts import format_hosts
-from smddp.launch.spec import Dialect, Host, LaunchSpec
+from smddp.launch.spec import Binding, Dialect, Host, LaunchSpec
 
 __all__ = ["mpirun_argv", "order_hosts", "parse_dialect", "split_exports"]
 
@@ -85,6 +85,7 @@ def mpirun_argv(spec: LaunchSpec) -> list[str]:
         *spec.mpi_options,
         *spec.rank_command,
         *_slots_words(spec),
+        *_rank_words(spec),
         *assigned,
         "--",
         *spec.program,
@@ -124,6 +125,18 @@ def _slots_words(spec: LaunchSpec) -> list[str]:
     if spec.dialect is not Dialect.OPEN_MPI_5 or len(spec.hosts) < 2 or maps_itself:
         return []
     return ["--slots", ",".join(str(host.slots or 1) for host in spec.hosts)]
+
+
+def _rank_words(spec: LaunchSpec) -> list[str]:
+    """What the wrapper in each rank is told."""
+    words = ["--watch"] if spec.is_watched else []
+    if spec.tag_output:
+        words.append("--tag-output")
+    if spec.log_folder is not None:
+        words += ["--log-dir", spec.log_folder]
+    if spec.binding is not Binding.NONE:
+        words += ["--bind", spec.binding.value]
+    return words
 
 
 def _one_dash(word: str) -> str:

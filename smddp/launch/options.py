@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NoReturn
 from smddp.errors import SMDDPArgumentError
 from smddp.launch.hosts import parse_host_list, parse_hostfile
 from smddp.launch.mpirun import split_exports
-from smddp.launch.spec import Host, Options
+from smddp.launch.spec import Binding, Host, Options
 
 __all__ = ["parse_options", "version"]
 
@@ -31,11 +32,20 @@ Inside a rank (started by mpirun, srun or torchrun) smddprun takes only -x, fill
 they are missing, and becomes the program: mpirun -np 4 smddprun python train.py. A shell inside an allocation
 (salloc, a batch script) is not a rank.
 
-Exit code: the program's, as mpirun reports it; 2 when smddprun itself cannot do what was asked.
+Exit code: that of the rank where a failure began, 128 + N if signal N killed it; 124 after --timeout; 2 when smddprun
+itself cannot do what was asked. The last line on standard error says what went wrong.
 """
 
 #: Options followed by a value, as separate words.
-_WITH_VALUE = frozenset({"-np", "-n", "-H", "--host", "--hosts", "--hostfile", "--mpi-options", "-x", "--mpirun"})
+_WITH_VALUE = frozenset(
+    {
+        *("-np", "-n", "-H", "--host", "--hosts", "--hostfile", "--mpi-options", "-x", "--mpirun"),
+        *("--timeout", "--log-dir", "--bind", "--distribution"),
+    }
+)
+
+_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(s|m|h|)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,6 +83,11 @@ def parse_options(words: list[str]) -> Options:
         mpirun=parsed.mpirun,
         oversubscribe=parsed.oversubscribe,
         dry_run=parsed.dry_run,
+        timeout=parsed.timeout,
+        tag_output=parsed.tag_output,
+        log_folder=parsed.log_folder,
+        binding=Binding(parsed.binding),
+        distribution=parsed.distribution,
     )
 
 
@@ -106,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_placement(parser)
     _add_environment(parser)
+    _add_supervision(parser)
+    parser.add_argument(
+        "--distribution",
+        metavar="FILE",
+        help="run a script (train.py, not python train.py) as a training job: FILE is JSON with the SageMaker SDK's "
+        "dictionary 'distribution', or with that and other arguments of smddp.launch.Job",
+    )
     parser.add_argument(
         "--mpirun",
         metavar="PATH",
@@ -147,7 +169,7 @@ def _add_placement(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="the same from a file: lines 'host', 'host:N' or 'host slots=N'",
+        help="the same from a file: lines 'host', 'host:N' or 'host slots=N', or a scheduler's node file",
     )
     parser.add_argument("--oversubscribe", action="store_true", help="allow more ranks than the slots of the host list")
 
@@ -159,7 +181,7 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME[=VALUE]",
-        help="set a variable in the ranks, or forward this shell's; may be repeated",
+        help="set a variable in the ranks, or forward this shell's, also by pattern ('AWS_*'); may be repeated",
     )
     parser.add_argument(
         "--mpi-options",
@@ -168,6 +190,32 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
         metavar="WORDS",
         help='more options for mpirun, one quoted argument: --mpi-options "-verbose -x NCCL_DEBUG=VERSION"; '
         "may be repeated",
+    )
+
+
+def _add_supervision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="TIME",
+        help="end the job after so long, with exit code 124: 90, 90s, 15m, 2h",
+    )
+    parser.add_argument(
+        "--tag-output", action="store_true", help="begin each line of output with the rank that prints it"
+    )
+    parser.add_argument(
+        "--log-dir",
+        dest="log_folder",
+        metavar="DIR",
+        help="write all that rank N prints to DIR/rank-N.log on its host, too",
+    )
+    parser.add_argument(
+        "--bind",
+        dest="binding",
+        choices=[binding.value for binding in Binding],
+        default=Binding.NONE.value,
+        help="let each rank, with its threads and data loading, run only on its share of the host's cores (core), or "
+        "on the cores of one NUMA node (numa); default: none",
     )
 
 
@@ -184,6 +232,14 @@ def _process_count(text: str) -> int:
         msg = f"expected a number of ranks, at least 1, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    found = _TIME.fullmatch(text)
+    if found is None or float(found[1]) <= 0:
+        msg = f"expected a time such as 90, 90s, 15m or 2h, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return float(found[1]) * _UNITS[found[2]]
 
 
 def _split_shell(text: str) -> list[str]:

@@ -1,7 +1,4 @@
-"""Becoming another program, so that signals and the exit code are that program's own.
-
-That holds for its quirks too: the mpirun of MPICH 4.0, when terminated, now and then returns 0 (MPICH 5 does not).
-"""
+"""Becoming another program, so that signals and the exit code are that program's own."""
 
 from __future__ import annotations
 

@@ -5,8 +5,7 @@ SMDATAPARALLEL_*, Open MPI, PMIx, PMI, or an ``srun`` step). There smddprun take
 options such as ``-np`` it still launches if that world has one rank (``srun --pty bash``), and refuses if it
 has more: each rank of a running job would start a job of its own.
 
-The launcher puts ``smddprun --rank`` in front of the program in each rank, which never launches. Where mpirun
-tells its ranks a wrong local size (Open MPI 5), ``--slots`` tells the numbers of ranks on the hosts.
+The launcher puts ``smddprun --rank`` in front of the program in each rank, which never launches (`smddp.launch.rank`).
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ import sys
 
 from smddp.alone import drop_inherited
 from smddp.errors import SMDDPConfigError
-from smddp.identity import Identity, read_identity
+from smddp.identity import read_identity
 from smddp.launch.program import become_program, tell_errors
-from smddp.launch.rank_env import local_size_by_slots
+from smddp.launch.rank import run_rank
 
 __all__ = ["main"]
 
@@ -44,7 +43,7 @@ def _dispatch(words: list[str]) -> int:
         if identity.source == "single":
             msg = "mpirun started this process without telling its rank: use Open MPI or MPICH"
             raise SMDDPConfigError(msg)
-        become_program(_take_slots(words[1:], identity), identity, _USAGE)
+        run_rank(words[1:], identity, _USAGE)
     if _has_only_exports(words):
         identity = read_identity(os.environ)
         if identity.source != "single":
@@ -61,13 +60,3 @@ def _has_only_exports(words: list[str]) -> bool:
     while words[index : index + 1] == ["-x"]:
         index += 2
     return words[index : index + 1] == ["--"] or not "".join(words[index : index + 1]).startswith("-")
-
-
-def _take_slots(words: list[str], identity: Identity) -> list[str]:
-    """Set LOCAL_WORLD_SIZE from a leading ``--slots``, unless somebody has, and return the other words."""
-    if words[:1] != ["--slots"]:
-        return words
-    local_size = local_size_by_slots("".join(words[1:2]), identity)
-    if local_size is not None:
-        os.environ.setdefault("LOCAL_WORLD_SIZE", str(local_size))
-    return words[2:]

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Dialect", "Host", "Launch", "LaunchSpec", "Machine", "Options"]
+__all__ = ["Binding", "Dialect", "Host", "Launch", "LaunchSpec", "Machine", "Options"]
 
 
 class Dialect(enum.Enum):
@@ -15,6 +15,14 @@ class Dialect(enum.Enum):
     OPEN_MPI_4 = "Open MPI 4"
     OPEN_MPI_5 = "Open MPI 5"
     HYDRA = "MPICH (Hydra)"
+
+
+class Binding(enum.Enum):
+    """What each rank, with its threads and children, may run on."""
+
+    NONE = "none"
+    CORE = "core"
+    NUMA = "numa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class Options:
     """The command line of smddprun as a launcher, parsed and split, not yet weighed against the machine.
 
     ``exports`` holds ``NAME`` and ``NAME=VALUE`` in the order given, those inside ``--mpi-options`` first.
+    ``distribution`` names the file of a training job (`smddp.launch.job_file`).
     """
 
     program: tuple[str, ...]
@@ -40,6 +49,11 @@ class Options:
     mpirun: str | None = None
     oversubscribe: bool = False
     dry_run: bool = False
+    timeout: float | None = None
+    tag_output: bool = False
+    log_folder: str | None = None
+    binding: Binding = Binding.NONE
+    distribution: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +79,7 @@ class LaunchSpec:
     ``rank_command`` is smddprun itself, put in front of ``program`` in each rank; ``assignments`` are set
     there. ``forwarded`` names variables of mpirun's own environment that the ranks on other hosts need. With
     ``hosts`` given their slots add up to at least ``process_count``, so ``oversubscribe`` is only for the
-    local machine.
+    local machine. ``is_watched``: the ranks tell smddprun of their start and end.
     """
 
     mpirun: str
@@ -79,19 +93,24 @@ class LaunchSpec:
     assignments: tuple[tuple[str, str], ...] = ()
     run_as_root: bool = False
     oversubscribe: bool = False
+    tag_output: bool = False
+    log_folder: str | None = None
+    binding: Binding = Binding.NONE
+    is_watched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """A command and the changes to the environment it runs in.
 
-    ``is_local``: all ranks are on this machine.
+    ``is_local``: all ranks are on this machine. ``timeout``: seconds that the job may take.
     ``needs_secret``: the environment has no SMDDP_JOB_SECRET yet. The secret itself is made when the command
     starts and is in no value that could be printed. ``notes`` are lines for stderr.
     """
 
     spec: LaunchSpec
     is_local: bool
+    timeout: float | None = None
     set_variables: tuple[tuple[str, str], ...] = ()
     unset_variables: tuple[str, ...] = ()
     needs_secret: bool = True

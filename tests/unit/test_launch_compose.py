@@ -142,6 +142,16 @@ def test_last_export_of_a_name_counts() -> None:
     assert "HOME" in launch.spec.forwarded
 
 
+def test_exports_by_pattern() -> None:
+    env = {"AWS_REGION": "x", "AWS_KEY": "y", "HOME": "/", "RANK": "0", "WORLD_SIZE": "1", "SMDDP_HOST_ID": "h"}
+    assert {"AWS_REGION", "AWS_KEY"} <= set(compose("-x 'AWS_*' p", env).spec.forwarded)
+    assert "HOME" not in compose("-x 'AWS_*' p", env).spec.forwarded
+    everything = compose("-x '*' p", env).spec.forwarded
+    assert "HOME" in everything
+    assert not {"RANK", "WORLD_SIZE", "SMDDP_HOST_ID"} & set(everything)
+    assert compose("-x 'NO_*' p", env).notes == ("note: -x NO_* ignored: NO_* is not set here",)
+
+
 def test_export_of_a_variable_that_is_not_set_is_told() -> None:
     launch = compose("-x NOT_THERE p")
     assert launch.notes == ("note: -x NOT_THERE ignored: NOT_THERE is not set here",)

@@ -64,6 +64,18 @@ def test_host_file() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a slots=2 max_slots=4\nb max-slots=8 slots=3\n", "a:2,b:3"),
+        ("a\na\nb\na\nc\n", "a:3,b,c"),
+        ("a 4 all.q@a <NULL>\nb 2 all.q@b UNDEFINED\n", "a:4,b:2"),
+    ],
+)
+def test_host_files_of_schedulers(text: str, expected: str) -> None:
+    assert format_hosts(parse_hostfile(text, "f")) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "f: no host"),
@@ -72,7 +84,9 @@ def test_host_file() -> None:
         ("a slots=", "f, line 1: '' is not a slot count"),
         ("a slots=x", "f, line 1: 'x' is not a slot count"),
         ("a:2 slots=2", "f, line 1: .* is not a host line"),
-        ("a\n\na", "host a is listed twice"),
+        ("a:1\n\na:2", "host a is listed twice"),
+        ("a\na:2", "host a is listed twice"),
+        ("a 2", "f, line 1: 'a 2' is not a host line"),
     ],
 )
 def test_bad_host_file(text: str, message: str) -> None:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from smddp.identity import RANK_VARIABLES
 from smddp.launch.spec import Dialect
 
@@ -71,6 +73,30 @@ def ranks_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, str]]:
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return sorted(lines, key=lambda env: int(env["RANK"]))
+
+
+def another_host(launcher: Launcher, folder: Path) -> tuple[Path, str]:
+    """Simulate any other host by a remote shell that stays here but passes no environment on.
+
+    Returns:
+        Where it logs its commands, and the options with which mpirun takes it.
+    """
+    if launcher.dialect is Dialect.OPEN_MPI_4 and shutil.which("orted", path="/usr/bin:/bin") is None:
+        pytest.skip("Open MPI 4 starts its daemon from the PATH of the remote shell, and there is none")
+    agent, log = folder / "agent", folder / "log"
+    agent.write_text(
+        # a clean environment, as sshd gives; leading options and the host name are dropped
+        f'#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done; shift\necho "$*" >> {log}\n'
+        'exec env -i PATH=/usr/bin:/bin HOME="$HOME" bash -c "$*"\n',
+        encoding="utf-8",
+    )
+    agent.chmod(0o755)
+    options = {
+        Dialect.OPEN_MPI_4: f"-mca plm_rsh_agent {agent} -mca plm_rsh_no_tree_spawn 1",
+        Dialect.OPEN_MPI_5: f"--prtemca plm_ssh_agent {agent}",
+        Dialect.HYDRA: f"-launcher ssh -launcher-exec {agent}",
+    }
+    return log, options[launcher.dialect]
 
 
 def found(*candidates: Path | str | None) -> str | None:

@@ -38,6 +38,10 @@ def smddprun(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         (["--mpirun", "/no/such/mpirun", "true"], "--mpirun /no/such/mpirun: no such program"),
         (["--mpirun", "/bin/true", "true"], "expected Open MPI or MPICH"),
         (["--rank", "true"], "without telling its rank"),
+        (["--timeout", "soon", "true"], "expected a time such as 90, 90s, 15m or 2h, not 'soon'"),
+        (["--timeout", "0", "true"], "not '0'"),
+        (["--bind", "socket", "true"], "--bind: invalid choice: 'socket'"),
+        (["--log-dir"], "expected one argument"),
     ],
 )
 def test_one_clear_line(words: list[str], part: str) -> None:

@@ -1,0 +1,239 @@
+"""smddprun while its job runs, with every mpirun of this machine: what it says, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from integration.launch.helpers import TIMEOUT_S, Launcher, another_host
+
+pytestmark = pytest.mark.timeout(120)
+
+#: Tells its process number and its child's, and waits for good.
+WAITS = (
+    "import os, signal, subprocess, sys; "
+    "child = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], stdin=subprocess.PIPE); "
+    "os.write(1, b'%d %d\\n' % (os.getpid(), child.pid)); signal.pause()"
+)
+
+
+def python(code: str) -> tuple[str, ...]:
+    return sys.executable, "-c", code
+
+
+def argv(launcher: Launcher, *words: str) -> list[str]:
+    return [*launcher.smddprun, "--mpirun", launcher.mpirun, *words]
+
+
+@contextmanager
+def running(launcher: Launcher, *words: str, **streams: int) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A job of two ranks that wait, and the numbers of the processes that it consists of below smddprun."""
+    command = argv(launcher, "-np", "2", *words, *python(WAITS))
+    job = subprocess.Popen(
+        command, env=dict(launcher.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **streams
+    )
+    try:
+        assert job.stdout is not None
+        programs = [int(number) for _ in range(2) for number in job.stdout.readline().split()]
+        yield job, [*programs, *descendants(job.pid)]
+    finally:
+        job.kill()
+        job.communicate(timeout=TIMEOUT_S)
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while alive := [pid for pid in pids if is_alive(pid)]:
+        assert time.monotonic() < deadline, f"still there: {alive}"
+        os.sched_yield()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat[stat.rindex(")") + 2] not in "ZX"
+
+
+def test_failure_is_summed_up_in_the_last_line(launcher: Launcher) -> None:
+    code = "import os\nif os.environ['RANK'] == '1': raise ValueError('late')"
+    done = launcher.outside("-np", "2", *python(code))
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"smddprun: job failed after [\d.]+ s: rank 1 \(\S+, pid \d+\) exited with code 1: ValueError: late", last
+    )
+    assert "\x1e" not in done.stderr + done.stdout
+
+
+def test_killed_rank_is_summed_up_with_the_operation(launcher: Launcher) -> None:
+    code = (
+        "import os, signal, numpy, smddp\n"
+        "group = smddp.init()\n"
+        "group.all_reduce(numpy.ones(3))\n"
+        "if group.rank == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)  # lets the others say what they have seen\n"
+        "group.all_reduce(numpy.ones(3))\n"
+    )
+    done = launcher.outside("-np", "3", *python(code))
+    assert done.returncode == 128 + signal.SIGKILL
+    last = done.stderr.splitlines()[-1]
+    assert re.search(r"rank 1 \(\S+, pid \d+\) was killed by SIGKILL", last)
+    victim = re.search(r"; rank [02] saw: SMDDPPeerLostError: rank [02] .* all_reduce #1", last)
+    assert victim or "SMDDPPeerLostError" not in done.stderr, done.stderr
+
+
+def test_good_job_says_nothing(launcher: Launcher) -> None:
+    done = launcher.outside("-np", "2", *python("import sys; sys.stderr.write('one\\n')"))
+    assert (done.returncode, done.stderr) == (0, "one\none\n")
+
+
+def test_timeout(launcher: Launcher) -> None:
+    with running(launcher, "--timeout", "2s") as (job, pids):
+        assert job.wait(TIMEOUT_S) == 124
+        assert job.stderr is not None
+        last = job.stderr.read().splitlines()[-1]
+        assert re.fullmatch(r"smddprun: job ended after [\d.]+ s by the timeout of 2 s", last)
+        wait_until_gone(pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_ends_everything(launcher: Launcher, number: signal.Signals) -> None:
+    with running(launcher) as (job, pids):
+        job.send_signal(number)
+        assert job.wait(TIMEOUT_S) == 128 + number
+        wait_until_gone(pids)
+
+
+def test_killed_launcher_leaves_nothing(launcher: Launcher) -> None:
+    with running(launcher) as (job, pids):
+        job.kill()
+        wait_until_gone(pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_on_another_host(launcher: Launcher, number: signal.Signals, tmp_path: Path) -> None:
+    _, options = another_host(launcher, tmp_path)
+    hosts = f"{socket.gethostname()}:1,other-host:1"
+    with running(launcher, "-H", hosts, "--mpi-options", options) as (job, pids):
+        job.send_signal(number)
+        assert job.wait(TIMEOUT_S) == (128 + number if number is signal.SIGTERM else -number)
+        wait_until_gone(pids)
+
+
+def test_failure_on_another_host_is_summed_up(launcher: Launcher, tmp_path: Path) -> None:
+    _, options = another_host(launcher, tmp_path)
+    hosts = f"{socket.gethostname()}:1,other-host:2"
+    code = "import os, sys\nif os.environ['RANK'] == '2': raise ValueError('late')\nsys.stdin.read()"
+    done = launcher.outside("-H", hosts, "--mpi-options", options, *python(code))
+    assert done.returncode == 1
+    assert re.search(r"rank 2 \(\S+, pid \d+\) exited with code 1: ValueError: late\n$", done.stderr)
+
+
+def test_killed_mpirun_leaves_nothing(launcher: Launcher) -> None:
+    with running(launcher) as (job, pids):
+        (mpirun, *_) = descendants(job.pid)
+        os.kill(mpirun, signal.SIGKILL)
+        assert job.wait(TIMEOUT_S) not in (0, None)
+        wait_until_gone(pids)
+
+
+def on_terminal(launcher: Launcher, words: list[str], act: Callable[[int, bytes], None]) -> tuple[int, bytes]:
+    """Run smddprun as a shell's foreground job on a terminal of its own; `act(terminal, output so far)` may type."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(words[0], words, dict(launcher.env))
+    seen = b""
+    try:
+        while True:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # the last process has closed it
+                break
+            if not piece:
+                break
+            seen += piece
+            act(terminal, seen)
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+
+
+def test_control_c(launcher: Launcher) -> None:
+    typed = []
+
+    def type_control_c(terminal: int, seen: bytes) -> None:
+        if not typed and len(re.findall(rb"^\d+ \d+\r?$|\x1b\[K\d+ \d+\r?\n", seen, re.MULTILINE)) == 2:
+            typed.append(os.write(terminal, b"\x03"))
+
+    code, seen = on_terminal(launcher, argv(launcher, "-np", "2", *python(WAITS)), type_control_c)
+    assert code == 130, seen
+    assert re.search(rb"smddprun: job ended after [\d.]+ s by SIGINT\r?\n$", seen), seen
+    wait_until_gone([int(number) for line in re.findall(rb"(\d+ \d+)\r?\n", seen) for number in line.split()])
+
+
+def test_output_with_ranks_and_in_files(launcher: Launcher, tmp_path: Path) -> None:
+    code = "import os, sys; r = os.environ['RANK']; print('out', r, flush=True); sys.stderr.write(f'err {r}\\n')"
+    folder = tmp_path / "logs" / "of this job"
+    done = launcher.outside("-np", "2", "--tag-output", "--log-dir", str(folder), *python(code))
+    assert done.returncode == 0, done.stderr
+    for rank in (0, 1):
+        assert (folder / f"rank-{rank}.log").read_text(encoding="utf-8") == f"out {rank}\nerr {rank}\n"
+        for text, stream in (("out", done.stdout), ("err", done.stderr)):
+            assert f"[{rank}] {text} {rank}\n" in stream
+    assert "\x1e" not in done.stderr
+
+
+def test_binding_shares_out_the_processors(launcher: Launcher) -> None:
+    code = "import os; os.write(1, f'{sorted(os.sched_getaffinity(0))}\\n'.encode())"
+    done = launcher.outside("-np", "2", "--bind", "core", *python(code))
+    assert done.returncode == 0, done.stderr
+    shares = [set(map(int, re.findall(r"\d+", line))) for line in done.stdout.splitlines()]
+    assert set.union(*shares) == os.sched_getaffinity(0)
+    if len(os.sched_getaffinity(0)) > 1:
+        assert not set.intersection(*shares)
+
+
+def test_mpirun_that_starts_nothing(launcher: Launcher) -> None:
+    done = launcher.outside("-np", "2", "--mpi-options", "--no-such-option-at-all", *python("pass"))
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert re.search(r"mpirun exited with code \d+ before any rank had started; its message is above$", last)
+
+
+def test_processes_that_outlive_a_rank_do_not_hold_up_the_job(launcher: Launcher) -> None:
+    code = (
+        "import subprocess; "
+        "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, start_new_session=True); "
+        "print(child.pid, flush=True)"
+    )
+    done = launcher.outside("-np", "1", *python(code))
+    os.kill(int(done.stdout), signal.SIGKILL)
+    assert done.returncode == 0
+
+
+def test_job_goes_on_when_nobody_reads_its_errors(launcher: Launcher) -> None:
+    code = "import sys; sys.stderr.write('x' * 300000); sys.exit(7)"
+    job = subprocess.Popen(argv(launcher, "-np", "1", *python(code)), env=dict(launcher.env), stderr=subprocess.PIPE)
+    assert job.stderr is not None
+    job.stderr.close()
+    assert job.wait(TIMEOUT_S) == 7
