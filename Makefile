@@ -22,14 +22,18 @@ ENV_STAMP := .venv/.env-ready
 BUILD_STAMP := .venv/.build-ready
 TENSORFLOW_STAMP := .venv/.tensorflow-ready
 ECOSYSTEM_STAMP := .venv/.ecosystem-ready
+TOOLKIT := build/sagemaker-toolkit
+SDK2 := build/sagemaker-sdk2
+SDK3 := build/sagemaker-sdk3
 NATIVE := $(shell find native -type f -not -path 'native/tests/*' -not -path 'native/bench/*')
+PYTHON_FILES = $(shell find smddp -name '*.py')
 CPP_FILES = $(shell find native \( -name '*.cc' -o -name '*.h' \))
 SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build build-all demo test test-cpp test-python test-soak parity ecosystem lint lint-python lint-cpp format bench \
-  bench-cpp bench-check clean distclean
+.PHONY: help env build build-all demo test test-cpp test-python test-soak parity ecosystem sagemaker lint lint-python \
+  lint-cpp format bench bench-cpp bench-check clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +52,10 @@ build: $(BUILD_STAMP) ## Compile and install smddp into .venv (edits of .py file
 build-all: $(TENSORFLOW_STAMP) ## The same with TensorFlow and the adapter for it
 	@$(MAKE) --no-print-directory build
 
-$(TENSORFLOW_STAMP): $(ENV_STAMP) requirements-tensorflow.txt
+$(TENSORFLOW_STAMP): $(ENV_STAMP) requirements-tensorflow.txt requirements-tf-keras.txt
 	@echo "Installing requirements-tensorflow.txt into .venv"
 	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --requirement requirements-tensorflow.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-tf-keras.txt
 	@touch $@
 
 # Editable, because an installed copy would be shadowed by the source folder for everyone who works in this directory.
@@ -72,7 +77,7 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 	  echo "C++ tests left out: doctest/doctest.h is not installed (apt-get install doctest-dev)"; \
 	fi
 
-test-python: build-all ## Run the Python tests (those marked ecosystem, perf, system or upstream have to be asked for: pytest -m system)
+test-python: build-all ## Run the Python tests (those marked ecosystem, perf, sagemaker, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
 
 # A test that fails once in fifty runs is one that fails for somebody every day.
@@ -90,6 +95,37 @@ $(ECOSYSTEM_STAMP): $(ENV_STAMP) requirements-ecosystem.txt
 	@echo "Installing requirements-ecosystem.txt into .venv"
 	@DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --requirement requirements-dev.txt \
 	  --requirement requirements-ecosystem.txt
+	@touch $@
+
+sagemaker: build-all ## Train under SageMaker's training toolkit on simulated hosts, and from its SDKs (root, openmpi-bin, openssh-server)
+	@$(MAKE) --no-print-directory $(TOOLKIT)/.ready $(SDK2)/.ready $(SDK3)/.ready
+	$(BIN)/python -m pytest -m sagemaker
+
+# An environment above .venv, whose PyTorch and TensorFlow it sees: the toolkits want what .venv has in other versions.
+# smddp comes as a wheel, as an image has it. The .pth file names a folder only, so .venv's editable smddp stays hidden.
+$(TOOLKIT)/.ready: $(BUILD_STAMP) requirements-sagemaker.txt $(PYTHON_FILES)
+	@echo "Installing requirements-sagemaker.txt and smddp into $(@D)"
+	@test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
+	@packages="import sysconfig; print(sysconfig.get_path('purelib'))"; \
+	  $(BIN)/python -c "$$packages" >"$$($(@D)/bin/python -c "$$packages")/zz_packages_below.pth"
+	@$(@D)/bin/python -m pip install --quiet --no-deps --requirement requirements-sagemaker.txt
+	@rm -rf build/wheel
+	@$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/wheel .
+	@$(@D)/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/smddp-*.whl
+	@touch $@
+
+$(SDK2)/.ready: requirements-sagemaker-sdk2.txt
+	@echo "Installing requirements-sagemaker-sdk2.txt into $(@D)"
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --requirement requirements-sagemaker-sdk2.txt
+	@$(@D)/bin/python -m pip install --quiet --no-deps sagemaker-pytorch-training==3.0.0
+	@touch $@
+
+$(SDK3)/.ready: requirements-sagemaker-sdk3.txt
+	@echo "Installing requirements-sagemaker-sdk3.txt into $(@D)"
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --no-deps sagemaker-train==1.27.0 sagemaker-core==2.27.0
+	@$(@D)/bin/python -m pip install --quiet --requirement requirements-sagemaker-sdk3.txt
 	@touch $@
 
 lint: lint-python lint-cpp ## Run every static check
