@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -51,11 +52,13 @@ def read_groups(folder: str, usable: Processors) -> list[Processors]:
     file = "topology/thread_siblings_list" if folder == _CPUS else "cpulist"
     found = set()
     try:
-        for name in os.listdir(folder):  # noqa: PTH208 (start-up)
-            if name[-1:].isdigit():
-                found.add(_parse_list(_read(f"{folder}/{name}/{file}")) & usable)
+        names = os.listdir(folder)  # noqa: PTH208 (start-up)
     except OSError:
         return [usable]
+    for name in names:
+        if name[-1:].isdigit():
+            with contextlib.suppress(OSError):  # a processor that is off has no place
+                found.add(_parse_list(_read(f"{folder}/{name}/{file}")) & usable)
     groups = sorted((group for group in found if group), key=min)
     return groups if frozenset().union(*groups) == usable else [usable]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import signal
+import time
 
 import pytest
 from hypothesis import given
@@ -71,6 +72,8 @@ def test_a_cause_becomes_one_line() -> None:
         ("Traceback (most recent call last):\n  File x\npkg.mod.Odd\n", "pkg.mod.Odd"),
         ("Traceback (most recent call last):\n  a\nOSError: one\n\nDuring handling:\n\n"
          "Traceback (most recent call last):\n  b\nKeyError: 'two'\nbye\n", "KeyError: 'two'"),
+        ("[rank1]: Traceback (most recent call last):\n[rank1]:   File x\n[rank1]: ValueError: late\n",
+         "ValueError: late"),
         ("10%\r20%\rSMDDPTimeoutError: rank 0 (h): all_reduce #3\r\n", "SMDDPTimeoutError: rank 0 (h): all_reduce #3"),
         ("terminate called after throwing an instance of 'x'\n  what(): y\n",
          "terminate called after throwing an instance of 'x'"),
@@ -137,7 +140,7 @@ def test_ranks_that_end_because_the_job_is_ended_are_no_failures() -> None:
 def test_status_line_shows_while_ranks_start_and_when_nothing_is_printed() -> None:
     terminal, now = io.BytesIO(), [100.0]
     job = Job(2)
-    line = StatusLine(job, terminal, lambda: now[0])
+    line = StatusLine(job, terminal.write, lambda: now[0])
 
     def shown() -> bytes:
         line.refresh()
@@ -171,3 +174,12 @@ def test_tags_stand_at_the_beginning_of_lines(text: str, data: st.DataObject) ->
     if ends and not ends[-1].endswith("\n"):
         ends[-1] = ends[-1].rstrip("\r") + "\n"
     assert tagged.decode() == "".join("[3] " + line for line in ends)
+
+
+def test_long_lines_cost_what_they_are_long_and_come_in_parts() -> None:
+    tagger = LineTagger(b"[0] ")
+    begin = time.process_time()
+    tagged = b"".join(tagger.feed(b"x" * 1000) for _ in range(1000)) + tagger.end()
+    assert time.process_time() - begin < 1
+    assert tagged.replace(b"[0] ", b"").replace(b"\n", b"") == b"x" * 1_000_000
+    assert all(line.startswith(b"[0] x") for line in tagged.splitlines())

@@ -11,6 +11,8 @@ _EXCEPTION = re.compile(
     r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Failure|Warning|Iteration)(?:: .*)?$"
 )
 _TRACEBACK = "Traceback (most recent call last):"
+#: In front of each line, once torch knows the rank.
+_TORCH_TAG = re.compile(r"^\[rank\d+\]: ?")
 #: What else ends a process with a word of its own.
 _OTHERS = ("terminate called after", "Fatal Python error:", "smddprun: ")
 
@@ -23,7 +25,8 @@ def find_cause(text: str) -> str:
     """
     cause = ""
     in_traceback = False
-    for line in re.split(r"[\r\n]+", text):
+    for tagged in re.split(r"[\r\n]+", text):
+        line = _TORCH_TAG.sub("", tagged)
         if line.startswith(_TRACEBACK):
             in_traceback = True
         elif in_traceback and line and not line[0].isspace():

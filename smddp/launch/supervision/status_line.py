@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
-from typing import IO
 
 from smddp.launch.supervision.verdict import Job
 
-__all__ = ["StatusLine"]
+__all__ = ["StatusLine", "on_terminal"]
 
 _CLEAR = b"\r\x1b[K"
 #: A job that prints is its own sign of life.
@@ -20,13 +21,13 @@ class StatusLine:
 
     Args:
         job: what it is about.
-        terminal: where to; None shows nothing.
+        write: puts text on the terminal.
         clock: seconds.
     """
 
-    def __init__(self, job: Job, terminal: IO[bytes] | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, job: Job, write: Callable[[bytes], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._job = job
-        self._terminal = terminal
+        self._write = write
         self._clock = clock
         self._shown = False
         self._begun = self._heard = clock()
@@ -53,7 +54,16 @@ class StatusLine:
         silent = now - self._heard
         return f"{started} ranks run, no output for {silent:.0f} s" if silent > _SILENT_SECONDS else ""
 
-    def _write(self, text: bytes) -> None:
-        if self._terminal is not None:
-            self._terminal.write(text)
-            self._terminal.flush()
+
+def on_terminal(descriptor: int) -> Callable[[bytes], object]:
+    """A function that writes where this is a terminal and the job runs in its foreground, and else does nothing."""
+    if not os.isatty(descriptor):
+        return len
+
+    def write(text: bytes) -> None:
+        # A job in the background does not write over what its user types; and the terminal may be gone.
+        with contextlib.suppress(OSError):
+            if os.tcgetpgrp(descriptor) == os.getpgrp():
+                os.write(descriptor, text)
+
+    return write

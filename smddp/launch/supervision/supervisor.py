@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import IO
 
+from smddp.launch.supervision.console import STDERR, STDOUT, Console
+from smddp.launch.supervision.mpirun_process import MpirunProcess
 from smddp.launch.supervision.records import Splitter
-from smddp.launch.supervision.status_line import StatusLine
+from smddp.launch.supervision.status_line import StatusLine, on_terminal
 from smddp.launch.supervision.verdict import EXIT_TIMEOUT, Job, exit_code, summarize
-from smddp.launch.supervision.watch import die_with_parent
 
 __all__ = ["supervise"]
 
-_STDOUT, _STDERR = 1, 2
-_HEARD = {signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2)
+_SI_KERNEL = 0x80
 _TICK_SECONDS = 0.5
 #: What mpirun gets for ending the job, before the next stronger signal.
 _PATIENCE_SECONDS = 10.0
@@ -41,52 +41,63 @@ def supervise(argv: Sequence[str], env: Mapping[str, str], *, size: int, timeout
     Raises:
         OSError: mpirun cannot be started.
     """
-    return _Supervisor(size, timeout).run(argv, env)
+    # Who is started by nohup and the like keeps ignoring what it ignores.
+    heard = {number for number in (*_ENDING, *_PASSED_ON) if signal.getsignal(number) is not signal.SIG_IGN}
+    heard.add(signal.SIGCHLD)
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    # With a status line in the way, standard output has to come through here as well.
+    mpirun = MpirunProcess(argv, env, heard, takes_output=os.isatty(STDERR))
+    return _Supervisor(mpirun, Job(size), timeout).run(heard)
 
 
 class _Supervisor:
-    def __init__(self, size: int, timeout: float | None) -> None:
-        self._job = Job(size)
+    def __init__(self, mpirun: MpirunProcess, job: Job, timeout: float | None) -> None:
+        self._mpirun = mpirun
+        self._job = job
+        self._job_lock = threading.Lock()  # a thread for standard error takes notes of the job
+        self._console = Console(StatusLine(job, on_terminal(STDERR)))
         self._begun = time.monotonic()
         self._timeout = timeout
-        self._lock = threading.Lock()  # of job and status line, which the pumps use too
-        self._status = StatusLine(self._job, sys.stderr.buffer if sys.stderr.isatty() else None)
         self._failed_at: float | None = None
         self._stronger = iter((signal.SIGTERM, signal.SIGKILL))
         self._stronger_at = float("inf")
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str]) -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
-        # With a status line in the way, standard output has to come through here as well.
-        through = subprocess.PIPE if sys.stderr.isatty() else None
-        mpirun = subprocess.Popen(
-            argv, env=env, stdout=through, stderr=subprocess.PIPE, preexec_fn=_before_mpirun, restore_signals=True
-        )
-        pumps = [threading.Thread(target=self._pump_errors, args=(mpirun.stderr,), daemon=True)]
-        if mpirun.stdout is not None:
-            pumps.append(threading.Thread(target=self._pump_output, args=(mpirun.stdout,), daemon=True))
-        for pump in pumps:
-            pump.start()
-        while mpirun.poll() is None:
-            heard = signal.sigtimedwait(_HEARD, _TICK_SECONDS)
-            if heard is not None and heard.si_signo != signal.SIGCHLD:
-                self._on_signal(mpirun, heard)
-            self._look(mpirun)
+    def run(self, heard: Collection[signal.Signals]) -> int:
+        output, errors = self._mpirun.streams
+        pumps = [threading.Thread(target=self._pump_errors, args=(errors,), daemon=True)]
+        if output is not None:
+            pumps.append(threading.Thread(target=self._pump_output, args=(output,), daemon=True))
+        signals: queue.SimpleQueue[signal.struct_siginfo] = queue.SimpleQueue()
+        # Not sigtimedwait here: after a stop and continue it returns what nobody has sent.
+        listener = threading.Thread(target=_listen, args=(heard, signals), daemon=True)
+        for thread in (*pumps, listener):
+            thread.start()
+        while not self._mpirun.is_over():
+            try:
+                self._on_signal(signals.get(timeout=_TICK_SECONDS))
+            except queue.Empty:
+                self._console.refresh()
+            self._look()
         for pump in pumps:
             pump.join(_DRAIN_SECONDS)  # a process that outlives mpirun may hold the stream open
-        return self._conclude(mpirun.returncode)
+        with self._job_lock:
+            self._job.mpirun_status = self._mpirun.status
+            self._console.finish(summarize(self._job, time.monotonic() - self._begun), _DRAIN_SECONDS)
+            return exit_code(self._job)
 
-    def _on_signal(self, mpirun: subprocess.Popen[bytes], heard: signal.struct_siginfo) -> None:
+    def _on_signal(self, heard: signal.struct_siginfo) -> None:
         number = signal.Signals(heard.si_signo)
-        # One that a process has sent came here alone; the terminal's went to mpirun as well.
-        if heard.si_pid:
-            mpirun.send_signal(number)
-        self._end(number.name, 128 + number)
+        if number is signal.SIGCHLD:
+            return
+        # What a process has sent came here alone; the terminal's went to mpirun as well.
+        if heard.si_code != _SI_KERNEL:
+            self._mpirun.send(number)
+        if number not in _PASSED_ON:
+            self._end(number.name, 128 + number)
 
-    def _look(self, mpirun: subprocess.Popen[bytes]) -> None:
+    def _look(self) -> None:
         now = time.monotonic()
-        with self._lock:
-            self._status.refresh()
+        with self._job_lock:
             failed = bool(self._job.failures)
         if failed and self._failed_at is None:
             self._failed_at = now
@@ -95,11 +106,11 @@ class _Supervisor:
             self._end(f"the timeout of {self._timeout:g} s", EXIT_TIMEOUT)
             self._stronger_at = now
         if now >= self._stronger_at:
-            mpirun.send_signal(next(self._stronger, signal.SIGKILL))
+            self._mpirun.send(next(self._stronger, signal.SIGKILL))
             self._stronger_at = now + _PATIENCE_SECONDS
 
     def _end(self, why: str, code: int) -> None:
-        with self._lock:
+        with self._job_lock:
             if not self._job.ended_by:
                 self._job.ended_by, self._job.ended_code = why, code
         self._stronger_at = min(self._stronger_at, time.monotonic() + _PATIENCE_SECONDS)
@@ -108,38 +119,18 @@ class _Supervisor:
         splitter = Splitter()
         while piece := os.read(stream.fileno(), 65536):
             text, records = splitter.feed(piece)
-            with self._lock:
+            with self._job_lock:
                 for record in records:
                     self._job.add(record)
                 self._job.hear(text.decode("utf-8", "replace"))
-                self._print(_STDERR, text)
-        with self._lock:
-            self._print(_STDERR, splitter.end())
+            self._console.print(STDERR, text)
+        self._console.print(STDERR, splitter.end())
 
     def _pump_output(self, stream: IO[bytes]) -> None:
         while piece := os.read(stream.fileno(), 65536):
-            with self._lock:
-                self._print(_STDOUT, piece)
-
-    def _print(self, stream: int, text: bytes) -> None:
-        if text:
-            # Whoever should read it may be gone; the job goes on, and its output has to be taken from mpirun.
-            with contextlib.suppress(OSError):
-                self._status.clear()
-                while text:
-                    text = text[os.write(stream, text) :]
-
-    def _conclude(self, mpirun_status: int) -> int:
-        with self._lock:
-            self._status.clear()
-            self._job.mpirun_status = mpirun_status
-            line = summarize(self._job, time.monotonic() - self._begun)
-            if line:
-                self._print(_STDERR, f"smddprun: {line}\n".encode())
-            return exit_code(self._job)
+            self._console.print(STDOUT, piece)
 
 
-def _before_mpirun() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-    # However smddprun ends: mpirun ends the ranks of all hosts when it is terminated.
-    die_with_parent(signal.SIGTERM)
+def _listen(heard: Collection[signal.Signals], signals: queue.SimpleQueue[signal.struct_siginfo]) -> None:
+    while True:
+        signals.put(signal.sigwaitinfo(heard))

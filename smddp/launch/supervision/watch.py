@@ -2,12 +2,14 @@
 
 Between mpirun and the program it passes signals on, tells the launcher of start and end, and leaves nothing behind: the
 program dies with it, and it ends the program when mpirun is gone. The exit code, or the signal, is the program's.
+
+Open MPI signals the whole process group of what it has started, so there the program stays in it and gets signals
+without help. With others it has a group of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -19,14 +21,14 @@ from typing import Any, NoReturn
 
 from smddp.errors import SMDDPArgumentError
 from smddp.launch.supervision.cause import find_cause
+from smddp.launch.supervision.kernel import die_with_parent
 from smddp.launch.supervision.outlet import Outlet, write_all
 from smddp.launch.supervision.records import Ended, Record, Started, encode
 from smddp.launch.supervision.tagging import LineTagger
 
-__all__ = ["Wishes", "die_with_parent", "watch"]
+__all__ = ["Wishes", "watch"]
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_PR_SET_PDEATHSIG = 1
 #: How soon it is noticed that mpirun is gone, and how long the program then has to end by itself.
 _LOOK_SECONDS = 1.0
 _FAREWELL_SECONDS = 5.0
@@ -69,11 +71,6 @@ def watch(rank: int, become_program: Callable[[], object], wishes: Wishes) -> No
     _Watched(rank, become_program, outlets, tells=wishes.tells).run()
 
 
-def die_with_parent(signal_number: signal.Signals) -> None:
-    """Let the kernel send this signal when the thread that started this process ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
-
-
 class _Watched:
     """One program, and the pipes through which it prints."""
 
@@ -86,6 +83,8 @@ class _Watched:
         self._tells = tells
         self._pipes: dict[int, Outlet] = {}  # by the read end
         self._pid = 0
+        self._shares_group = "OMPI_COMM_WORLD_RANK" in os.environ and os.getpgrp() == os.getpid()
+        self._is_ending = False
         self._parent = os.getppid()
         self._killed_before = _kills_for_memory()
 
@@ -94,6 +93,8 @@ class _Watched:
         self._tell(Started(self._rank, self._pid, os.uname().nodename))
         status = self._wait()
         self._drain()
+        if self._is_ending and not self._shares_group:
+            self._signal(signal.SIGKILL)  # what the program has left behind
         cause = find_cause(self._outlets[-1].tail.decode("utf-8", "replace")) if status > 0 else ""
         out_of_memory = status == -signal.SIGKILL and _kills_for_memory() > self._killed_before
         self._tell(Ended(self._rank, status, out_of_memory, cause))
@@ -110,8 +111,9 @@ class _Watched:
         self._pid = os.fork()
         if self._pid == 0:
             self._become(ends, old, watcher)
-        with contextlib.suppress(OSError):
-            os.setpgid(self._pid, self._pid)
+        if not self._shares_group:
+            with contextlib.suppress(OSError):
+                os.setpgid(self._pid, self._pid)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         self._wake = wake
         for outlet, (read, write) in ends.items():
@@ -120,7 +122,8 @@ class _Watched:
 
     def _become(self, ends: dict[Outlet, tuple[int, int]], handlers: dict[signal.Signals, Any], watcher: int) -> None:
         try:
-            os.setpgid(0, 0)
+            if not self._shares_group:
+                os.setpgid(0, 0)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             die_with_parent(signal.SIGKILL)
@@ -128,6 +131,9 @@ class _Watched:
                 os._exit(1)
             for outlet, (_, write) in ends.items():
                 os.dup2(write, outlet.stream)
+                if outlet.stream == 1:
+                    # Python keeps output back where it is no terminal; a killed rank would never print its last lines.
+                    os.environ.setdefault("PYTHONUNBUFFERED", "1")
             self._become_program()
         finally:
             sys.stderr.flush()
@@ -136,8 +142,13 @@ class _Watched:
     def _pass_on(self, number: int, _: object) -> None:
         if self._pid == 0:
             os._exit(128 + number)  # there is no program yet
+        self._is_ending = self._is_ending or number not in (signal.SIGUSR1, signal.SIGUSR2)
+        if not self._shares_group:
+            self._signal(number)
+
+    def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, number)
+            os.killpg(0 if self._shares_group else self._pid, number)
 
     def _wait(self) -> int:
         """Print what comes until the program is over; returns its status as in `Ended`."""
@@ -155,10 +166,11 @@ class _Watched:
                 elif not self._copy(descriptor):
                     poller.unregister(descriptor)
             if os.getppid() != self._parent and kill_at == float("inf"):
-                self._pass_on(signal.SIGTERM, None)
+                self._is_ending = True
+                self._signal(signal.SIGTERM)
                 kill_at = time.monotonic() + _FAREWELL_SECONDS
             if time.monotonic() > kill_at:
-                self._pass_on(signal.SIGKILL, None)
+                self._signal(signal.SIGKILL)
 
     def _drain(self) -> None:
         # Not up to the end of the stream: processes that the program has left may hold it open for ever.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from smddp.errors import SMDDPError, SMDDPSystemError
-from smddp.launch.supervision.watch import die_with_parent
+from smddp.launch.supervision.kernel import die_with_parent
 from smddp.launch.training.failure import SHOWN_CHARACTERS, ErrorLines, failure_text
 from smddp.launch.training.folder import JobFolder
 
