@@ -31,6 +31,13 @@ def launch(words: list[str]) -> int:
     """
     options = parse_options(words)
     _refuse_inside_rank(read_identity(os.environ))
+    if options.check:
+        # imported here, as other jobs need none of it
+        from smddp.tools.doctor.run import check_job
+
+        code = check_job(options)
+        if code or not options.program:
+            return code
     if options.distribution is not None:
         # imported here: it starts a smddprun of its own, and other jobs need none of it
         from smddp.launch.job_file import run_job_file

@@ -28,6 +28,7 @@ def option_words(options: Options) -> list[str]:
         ("--oversubscribe", options.oversubscribe),
         ("--tag-output", options.tag_output),
         ("--dry-run", options.dry_run),
+        ("--check", options.check),
     ):
         if is_set:
             words.append(flag)

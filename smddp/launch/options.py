@@ -65,7 +65,7 @@ def parse_options(words: list[str]) -> Options:
     """
     own_words, program = _split_program(words)
     parsed = _parser().parse_args(own_words)
-    if not program:
+    if not program and not parsed.check:
         msg = "no program given: smddprun [options] program [arguments ...]"
         raise SMDDPArgumentError(msg)
     mpi_options, mpi_exports = split_exports(_split_shell(" ".join(parsed.mpi_options)))
@@ -83,6 +83,7 @@ def parse_options(words: list[str]) -> Options:
         mpirun=parsed.mpirun,
         oversubscribe=parsed.oversubscribe,
         dry_run=parsed.dry_run,
+        check=parsed.check,
         timeout=parsed.timeout,
         tag_output=parsed.tag_output,
         log_folder=parsed.log_folder,
@@ -135,6 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the command, fit for pasting into a shell, and stop"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="examine the hosts first, as smddp doctor does, and start nothing after an error; needs no program",
     )
     parser.add_argument(
         "--version", action="version", version=f"smddprun {version()}", help="print the version and stop"

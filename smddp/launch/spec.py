@@ -38,7 +38,7 @@ class Options:
     """The command line of smddprun as a launcher, parsed and split, not yet weighed against the machine.
 
     ``exports`` holds ``NAME`` and ``NAME=VALUE`` in the order given, those inside ``--mpi-options`` first.
-    ``distribution`` names the file of a training job (`smddp.launch.job_file`).
+    ``distribution`` names the file of a training job (`smddp.launch.job_file`). With ``check`` there may be no program.
     """
 
     program: tuple[str, ...]
@@ -49,6 +49,7 @@ class Options:
     mpirun: str | None = None
     oversubscribe: bool = False
     dry_run: bool = False
+    check: bool = False
     timeout: float | None = None
     tag_output: bool = False
     log_folder: str | None = None

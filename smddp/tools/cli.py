@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 from smddp import __version__
-from smddp.config import SETTINGS, read_settings
 from smddp.errors import SMDDPArgumentError, SMDDPError
 from smddp.identity import read_identity
 from smddp.tools.bench.options import Options, add_arguments, read_options
@@ -21,38 +18,6 @@ _BENCH_DESCRIPTION = (
     "Time collectives on NumPy arrays over all ranks of the job that a launcher started (smddprun -np 4 smddp bench), "
     "or of this machine, and hold each against what the machine allows. Letters are those of nccl-tests."
 )
-
-
-def _framework(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _adapter(module: str) -> str:
-    return "built" if importlib.util.find_spec(module) is not None else "not built"
-
-
-def _secret_source(secret: str) -> str:
-    return "SMDDP_JOB_SECRET" if secret else "random, through the framework's store; or from the job id without one"
-
-
-def info() -> None:
-    """Print what is built, who this process is, and every setting with its origin."""
-    settings = read_settings()
-    identity = read_identity(os.environ)
-    print(f"smddp {__version__}")
-    print(f"torch {_framework('torch')}, adapter {_adapter('smddp._torch')}")
-    print("transports shm, tcp")
-    print(f"rank {identity.rank} of {identity.size} (from: {identity.source})")
-    print(f"connections are authenticated with: {_secret_source(settings.job_secret)}")
-    for setting in SETTINGS:
-        value = getattr(settings, setting.field)
-        default = "; ".join(filter(None, ["default", setting.framework_default]))
-        set_by = settings.origins.get(setting.field, default)
-        shown = "(secret)" if setting.field == "job_secret" and value else value
-        print(f"{setting.name} = {shown} ({set_by})")
 
 
 def bench(options: Options, words: Sequence[str]) -> int:
@@ -78,12 +43,27 @@ def bench(options: Options, words: Sequence[str]) -> int:
     return run_rank(options)
 
 
-def _run(words: argparse.Namespace, rest: Sequence[str]) -> int:
-    code = 0
-    if words.command == "info":
-        info()
+def doctor(words: Sequence[str]) -> int:
+    """Run ``smddp doctor`` with these words; returns the exit code.
+
+    Raises:
+        SMDDPError: it could not examine the hosts.
+    """
+    from smddp.tools.doctor.run import main as run_doctor
+
+    return run_doctor(words)
+
+
+def _run(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
+    if given[:1] == ["doctor"]:  # which has smddprun's options, and values among them that begin with a dash
+        code = doctor(given[1:])
+    elif (words := parser.parse_args(given)).command == "info":
+        from smddp.tools.info import info
+
+        info(as_json=words.json)
+        code = 0
     else:
-        code = bench(read_options(words), rest)
+        code = bench(read_options(words), given[1:])
     sys.stdout.flush()
     return code
 
@@ -93,14 +73,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="smddp", description="Look at an smddp installation.")
     parser.add_argument("--version", action="version", version=f"smddp {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="what is built and configured, and where each value comes from")
+    info_parser = commands.add_parser(
+        "info", help="what is built, found and configured, and where each value comes from"
+    )
+    info_parser.add_argument("--json", action="store_true", help="print it as JSON")
+    commands.add_parser("doctor", help="examine the hosts of a job before it starts (smddp doctor --help)")
     bench_parser = commands.add_parser(
         "bench", help="time collectives beside what the machine allows", description=_BENCH_DESCRIPTION
     )
     add_arguments(bench_parser)
-    words = parser.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(words, (sys.argv[1:] if argv is None else argv)[1:])
+        return _run(parser, given)
     except SMDDPError as problem:  # some of which are ValueErrors too
         parser.exit(2, f"smddp: {problem}\n")
     except ValueError as problem:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(60)
 def test_every_option_has_words() -> None:
     text = {"program": ("p",), "process_count": 3, "hosts": (Host("a", 2),), "mpi_options": ("-v", "a b")}
     more = {"exports": ("A=b c", "B"), "mpirun": "/m", "timeout": 1.5, "log_folder": "l", "binding": Binding.CORE}
-    rest = {"oversubscribe": True, "dry_run": True, "tag_output": True, "distribution": "j.json"}
+    rest = {"oversubscribe": True, "dry_run": True, "tag_output": True, "distribution": "j.json", "check": True}
     options = Options(**text, **more, **rest)  # type: ignore[arg-type]
     default = Options(program=())
     missing = [f.name for f in dataclasses.fields(Options) if getattr(options, f.name) == getattr(default, f.name)]

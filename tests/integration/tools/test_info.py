@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,24 @@ def test_shows_what_counts_where_nothing_is_set() -> None:
 def test_a_parent_alone_is_no_launcher() -> None:
     alone = {"RANK": "0", "WORLD_SIZE": "1", "SMDDP_ALONE": "1 RANK=0 WORLD_SIZE=1"}
     assert "rank 0 of 1 (from: single)" in info(**alone).stdout
+
+
+def test_shows_what_is_built_and_found() -> None:
+    lines = info().stdout.splitlines()
+    assert re.fullmatch(r"smddp \S+, native module built", lines[0])
+    for framework in ("torch", "tensorflow"):
+        (line,) = (line for line in lines if line.startswith(f"{framework} "))
+        assert re.fullmatch(rf"{framework} (\S+|not installed), adapter (not built|built for {framework} \S+)", line)
+    assert "transports shm, tcp" in lines
+    assert any(re.fullmatch(r"\d+ cores, \S+ \w+ of memory, \S+ \w+ in /dev/shm", line) for line in lines)
+
+
+def test_json() -> None:
+    shown = subprocess.run([SMDDP, "info", "--json"], capture_output=True, text=True, timeout=30, check=True)
+    told = json.loads(shown.stdout)
+    assert told["built"]["core"] is True
+    assert told["found"]["rank"] == {"rank": 0, "size": 1, "source": "single"}
+    assert {"name": "SMDDP_DEBUG", "value": "WARN", "origin": "default"} in told["configured"]
 
 
 def test_never_shows_the_secret() -> None:

@@ -1,0 +1,135 @@
+"""``smddp info``: what is built, what is found on this machine, and what is configured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from smddp import __version__
+from smddp.config import SETTINGS, Setting, Settings, read_settings
+from smddp.identity import read_identity
+from smddp.tools.doctor.checks.subject import size_text
+from smddp.tools.doctor.collect.interfaces import engine_order, read_interfaces
+from smddp.tools.doctor.collect.mpi import collect_mpi
+from smddp.tools.doctor.collect.network import collect_fabric
+from smddp.tools.doctor.collect.software import built_modules, installed
+from smddp.tools.doctor.collect.system import collect_system
+from smddp.tools.doctor.facts import Program
+
+__all__ = ["info"]
+
+_TRANSPORTS = ("shm", "tcp")
+_ADAPTERS = {"torch": "_torch", "tensorflow": "_tf"}
+
+
+def info(*, as_json: bool = False) -> None:
+    """Print it.
+
+    Raises:
+        SMDDPError: a setting or a variable of a launcher is malformed.
+    """
+    settings = read_settings()
+    facts = {"built": _built(), "found": _found(), "configured": _configured(settings)}
+    if as_json:
+        sys.stdout.write(json.dumps({"smddp": __version__, **facts}, indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(facts, settings)) + "\n")
+
+
+def _built() -> dict[str, Any]:
+    """By framework: what is installed, and what the adapter was built for (None: not there)."""
+    modules, packages = built_modules(), installed()
+    adapters = {
+        framework: {"installed": packages.get(framework), "adapter_for": modules.get(module)}
+        for framework, module in _ADAPTERS.items()
+    }
+    return {"core": "_core" in modules, **adapters}
+
+
+def _found() -> dict[str, Any]:
+    identity, mpi, fabric = read_identity(os.environ), collect_mpi(None, os.environ), collect_fabric()
+    system = collect_system(os.environ)
+    return {
+        "rank": {"rank": identity.rank, "size": identity.size, "source": identity.source},
+        "transports": list(_TRANSPORTS),
+        "mpi": [dataclasses.asdict(one) for one in ([mpi.mpirun] if mpi.mpirun else []) + list(mpi.others)],
+        "mpi_problem": mpi.problem,
+        "interfaces": [
+            {"name": one.name, "address": one.address, "mtu": one.mtu} for one in engine_order(read_interfaces())
+        ],
+        "efa": list(fabric.efa),
+        "infiniband": list(fabric.infiniband),
+        "libfabric_providers": None if fabric.providers is None else list(fabric.providers),
+        "host_name": system.host_name,
+        "host_id": system.host_id,
+        "cores": system.cores_usable,
+        "memory_bytes": system.memory,
+        "shared_memory_bytes": system.shared_memory.size,
+    }
+
+
+def _configured(settings: Settings) -> list[dict[str, Any]]:
+    return [
+        {"name": setting.name, "value": _shown(setting, settings), "origin": _origin(setting, settings)}
+        for setting in SETTINGS
+    ]
+
+
+def _shown(setting: Setting, settings: Settings) -> Any:
+    value = getattr(settings, setting.field)
+    return "(secret)" if setting.field == "job_secret" and value else value
+
+
+def _origin(setting: Setting, settings: Settings) -> str:
+    default = "; ".join(filter(None, ["default", setting.framework_default]))
+    return settings.origins.get(setting.field, default)
+
+
+def _lines(facts: dict[str, Any], settings: Settings) -> list[str]:
+    built, found = facts["built"], facts["found"]
+    rank = found["rank"]
+    return [
+        f"smddp {__version__}, native module {'built' if built['core'] else 'not built'}",
+        *(_framework_line(name, built[name]) for name in _ADAPTERS),
+        f"transports {', '.join(found['transports'])}",
+        f"rank {rank['rank']} of {rank['size']} (from: {rank['source']})",
+        f"connections are authenticated with: {_secret_source(settings.job_secret)}",
+        *_mpi_lines([Program(**one) for one in found["mpi"]], found["mpi_problem"]),
+        *(f"interface {one['name']}, {one['address']}, mtu {one['mtu']}" for one in found["interfaces"]),
+        *_fabric_lines(found),
+        f"host {found['host_name']}, identity {found['host_id'] or 'unknown'}",
+        f"{found['cores']} cores, {size_text(found['memory_bytes'])} of memory, "
+        f"{size_text(found['shared_memory_bytes'])} in /dev/shm",
+        *(f"{one['name']} = {one['value']} ({one['origin']})" for one in facts["configured"]),
+    ]
+
+
+def _framework_line(name: str, facts: dict[str, str | None]) -> str:
+    installed, built_for = facts["installed"], facts["adapter_for"]
+    adapter = "not built" if built_for is None else f"built for {name} {built_for}" if built_for else "built"
+    return f"{name} {installed or 'not installed'}, adapter {adapter}"
+
+
+def _secret_source(secret: str) -> str:
+    return "SMDDP_JOB_SECRET" if secret else "random, through the framework's store; or from the job id without one"
+
+
+def _mpi_lines(programs: Sequence[Program], problem: str) -> list[str]:
+    if not programs:
+        return [f"no mpirun: {problem}"]
+    first, *others = programs
+    return [
+        f"mpirun {first.path}, {first.version} (smddprun uses it)",
+        *(f"mpirun {one.path}, {one.version}" for one in others),
+    ]
+
+
+def _fabric_lines(found: dict[str, Any]) -> list[str]:
+    devices = [*(f"EFA {name}" for name in found["efa"]), *(f"RDMA {name}" for name in found["infiniband"])]
+    providers = found["libfabric_providers"]
+    known = "fi_info is not installed" if providers is None else f"libfabric providers {', '.join(providers)}"
+    return [f"fast networks: {', '.join(devices) or 'none'}; {known}"]
