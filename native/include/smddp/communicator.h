@@ -17,13 +17,19 @@ namespace smddp {
 class CommunicatorImpl;
 class RuntimeImpl;
 
+/// What the engine knows of a group's members while somebody waits.
+struct MembersView {
+  std::function<std::string(Rank)> name_of;  ///< "rank 3 (hostB, pid 123)"
+  /// Those that have not started the operation that runs; none when none runs.
+  std::function<std::vector<Rank>()> late;
+};
+
 /// Somebody who waits for the members of a group outside of its operations.
 class Dependent {
  public:
   virtual ~Dependent() = default;
   /// While it waits, called now and then on the engine thread: ok, or why the group has to fail.
-  /// `name_of` tells of a member "rank 3 (hostB, pid 123)".
-  virtual Status look(const std::function<std::string(Rank)>& name_of) = 0;
+  virtual Status look(const MembersView& members) = 0;
   /// The group has failed. Called once, on a completion thread.
   virtual void fail(const Status& failure) = 0;
 };

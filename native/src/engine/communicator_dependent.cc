@@ -1,5 +1,7 @@
 // What a communicator does for its dependent: somebody who waits for the members outside of
 // operations.
+#include <vector>
+
 #include "engine/communicator_impl.h"
 #include "engine/runtime_impl.h"
 
@@ -14,10 +16,20 @@ void CommunicatorImpl::ask_dependent() {
   ask_dependent_at_ = Deadline::after(kDependentPeriod);
   const auto dependent = options_.dependent.lock();
   if (dependent == nullptr) return;
-  const Status overdue = dependent->look([this](Rank rank) { return group_->name_of(rank); });
+  const MembersView members{.name_of = [this](Rank rank) { return group_->name_of(rank); },
+                            .late = [this] { return late(); }};
+  const Status overdue = dependent->look(members);
   if (overdue.ok()) return;
   watch_->report(overdue.code(), overdue.message());
   fail(group_->board->fault().status);
+}
+
+std::vector<Rank> CommunicatorImpl::late() const {
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; running_ && rank < options_.world; ++rank) {
+    if (group_->board->started(rank) < sequence_) ranks.push_back(rank);
+  }
+  return ranks;
 }
 
 // On a completion thread, as it may do anything.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "smddp/communicator.h"
 
@@ -114,6 +115,7 @@ class CommunicatorImpl final : public CompletionSink,
   void inspect();
   void inspect_messages();
   void ask_dependent();
+  std::vector<Rank> late() const;
   void tell_dependent();
   void fail(const Status& found);
   void tell_others(const Fault& fault);

@@ -175,29 +175,36 @@ void KeyedQueue::lead() {
 
 // ---- how it ends ----
 
-Status KeyedQueue::look(const std::function<std::string(Rank)>& name_of) {
+Status KeyedQueue::look(const MembersView& members) {
   const Lock lock{mutex_};
   if (refusal_) {
-    return {refusal_->code(), name_of(group_->rank()) + ": " + refusal_->message()};
+    return {refusal_->code(), members.name_of(group_->rank()) + ": " + refusal_->message()};
   }
   if (leads()) return Status{};  // waits for nobody but the group
   for (const auto& [id, uses] : waiting_) {
-    if (uses.front().is_overdue()) return overdue(uses.front(), name_of);
+    if (uses.front().is_overdue()) return overdue(uses.front(), members);
   }
   return Status{};
 }
 
-Status KeyedQueue::overdue(const Waiting& waiting,
-                           const std::function<std::string(Rank)>& name_of) const {
+Status KeyedQueue::overdue(const Waiting& waiting, const MembersView& members) const {
   std::array<char, 32> seconds{};
   std::snprintf(seconds.data(), seconds.size(), "%.1f s",
                 std::chrono::duration<double>(Clock::now() - waiting.begun).count());
-  std::string text = name_of(group_->rank()) + ": '" + waiting.request.name + "' timed out after " +
-                     seconds.data() + ": ";
-  const std::string leader = name_of(leader_);
-  if (announced_.empty()) return {StatusCode::kTimeout, text + leader + " has not come to it"};
-  return {StatusCode::kTimeout, text + leader + " runs '" + announced_.front().name +
-                                    "' first, to which this rank has not come"};
+  std::string text = members.name_of(group_->rank()) + ": '" + waiting.request.name +
+                     "' timed out after " + seconds.data() + ": ";
+  const std::string leader = members.name_of(leader_);
+  if (!announced_.empty())
+    return {StatusCode::kTimeout, text + leader + " runs '" + announced_.front().name +
+                                      "' first, to which this rank has not come"};
+  const std::vector<Rank> late = members.late();
+  const bool is_leader_late = std::find(late.begin(), late.end(), leader_) != late.end();
+  if (late.empty() || is_leader_late)
+    return {StatusCode::kTimeout, text + leader + " has not come to it"};
+  // The leader has joined and would hand over, but not without these.
+  for (const Rank rank : late) text += members.name_of(rank) + (rank == late.back() ? "" : ", ");
+  return {StatusCode::kTimeout,
+          text + (late.size() == 1 ? " has" : " have") + " not come to anything, nor joined"};
 }
 
 void KeyedQueue::fail(const Status& failure) {

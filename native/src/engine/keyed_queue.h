@@ -48,7 +48,7 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
   void join(OnJoined on_joined);
 
   // Dependent
-  Status look(const std::function<std::string(Rank)>& name_of) override;
+  Status look(const MembersView& members) override;
   void fail(const Status& failure) override;
 
  private:
@@ -72,7 +72,7 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
   OnJoined hand_over();
   void lead();
   void on_announcement(const Status& outcome, const std::vector<std::byte>& bytes);
-  Status overdue(const Waiting& waiting, const std::function<std::string(Rank)>& name_of) const;
+  Status overdue(const Waiting& waiting, const MembersView& members) const;
 
   const std::chrono::milliseconds timeout_;
   std::unique_ptr<Communicator> group_;  ///< has a lock of its own

@@ -82,7 +82,7 @@ Request make_stand_in(const Outline& outline) {
   if (outline.collective == Collective::kAllReduce) {
     static_assert(std::endian::native == std::endian::little, "the lowest bytes come first");
     const std::uint64_t value = neutral(outline.op, outline.dtype);
-    for (std::size_t at = 0; at < memory->size(); at += element)
+    for (std::size_t at = 0; value != 0 && at < memory->size(); at += element)
       std::memcpy(memory->data() + at, &value, element);
   }
   Request request;

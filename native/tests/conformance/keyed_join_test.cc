@@ -1,10 +1,12 @@
 // Ranks that run different numbers of collectives, and join.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -177,6 +179,41 @@ TEST_CASE("join: a collective that needs the others' data fails on every rank, w
       require(outcome.code() == StatusCode::kState, outcome.message());
       for (const char* part : {"rank 3 (", "has joined", "rank 0 runs all_gather 'rows'"})
         require(outcome.message().find(part) != std::string::npos, outcome.message());
+      group->leave(std::chrono::seconds{0});
+    });
+  });
+}
+
+TEST_CASE("join: who neither joins nor comes is named, not the rank that has joined") {
+  for_each_fabric([](const World& world) {
+    std::atomic<bool> told{false};
+    world.run([&](Rank rank) {
+      const auto group = world.join_keyed(rank);
+      train(*group, {1, 1, 1, 1});
+      Status outcome;
+      if (rank == 2) {
+        std::vector<double> values(kCount, rank);
+        Request request;
+        request.collective = Collective::kAllReduce;
+        request.dtype = DType::kFloat64;
+        request.in = request.out = values.data();
+        request.count = values.size();
+        request.timeout = std::chrono::milliseconds{1500};
+        outcome = outcome_of(*group, "late", std::move(request));
+      } else if (rank != 1) {
+        outcome = group->join().get().status();
+      }
+      if (rank != 1) {
+        told = true;
+        require(outcome.code() == StatusCode::kTimeout, outcome.message());
+        for (const char* part : {"'late' timed out", "rank 1 (", "nor joined"})
+          require(outcome.message().find(part) != std::string::npos, outcome.message());
+        require(outcome.message().find("has not come to it") == std::string::npos,
+                outcome.message());
+      } else {
+        // It is there, and does nothing, until the others have given up.
+        while (!told.load()) std::this_thread::yield();
+      }
       group->leave(std::chrono::seconds{0});
     });
   });

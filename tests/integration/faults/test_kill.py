@@ -65,6 +65,7 @@ def test_killed_while_leaving(template: Template, link: str, tmp_path: Path) -> 
     go = tmp_path / "go"
     how = LINKS[link]._replace(env=LINKS[link].env | {"SMDDP_LEAVE_GRACE": "60"})
     with World(4, case, str(go), starter=template, **how._asdict()) as world:
+        world.wait_for("joined")  # also on those whom rank 3 has left behind
         world.wait_for("leaving", ranks=[3])
         killed = world.signal(3, signal.SIGKILL)
         go.touch()
