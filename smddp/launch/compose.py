@@ -100,7 +100,7 @@ class _Ranks:
 def _place_ranks(options: Options, env: Mapping[str, str], machine: Machine) -> _Ranks:
     count = options.process_count or _default_process_count(options, env, machine)
     hosts = place(options.hosts, count, oversubscribe=options.oversubscribe) if options.hosts else ()
-    own_names = _own_names(machine.host_name)
+    own_names = _own_names(machine.host_name) | {host.name for host in hosts if machine.is_own_address(host.name)}
     hosts = order_hosts(hosts, machine.dialect, own_names)
     is_local = _is_local(hosts, env, own_names)
     first_host = "127.0.0.1" if is_local else _first_host(env, hosts, own_names, machine)

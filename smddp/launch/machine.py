@@ -16,7 +16,7 @@ from smddp.launch.mpirun import parse_dialect
 from smddp.launch.ports import PAIR_COUNT, pair_port
 from smddp.launch.spec import Dialect, Machine
 
-__all__ = ["core_count", "examine_machine", "find_mpirun", "find_program", "free_port"]
+__all__ = ["core_count", "examine_machine", "find_mpirun", "find_program", "free_port", "is_own_address"]
 
 _MPIRUN_NAMES = ("mpirun", "mpiexec")
 _VERSION_TIMEOUT_S = 30
@@ -40,6 +40,7 @@ def examine_machine(mpirun: str | None, env: Mapping[str, str]) -> Machine:
         rank_command=_rank_command(),
         free_port=free_port,
         any_port=_any_port,
+        is_own_address=is_own_address,
     )
 
 
@@ -100,6 +101,16 @@ def free_port() -> int:
             return port
     msg = f"no free TCP port found in {_PORT_ATTEMPTS} tries: set MASTER_PORT"
     raise SMDDPSystemError(msg)
+
+
+def is_own_address(text: str) -> bool:
+    """Return whether this is an IP address at which one can listen here."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text)), 0))
+    except OSError:
+        return False
+    return text != "0.0.0.0"
 
 
 def _any_port() -> int:

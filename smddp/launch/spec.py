@@ -71,6 +71,8 @@ class Machine:
     free_port: Callable[[], int]
     #: Returns a port that looks free from here, for rank 0 on another machine.
     any_port: Callable[[], int]
+    #: Whether an IP address is one of this machine's.
+    is_own_address: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

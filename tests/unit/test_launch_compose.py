@@ -24,6 +24,7 @@ MACHINE = Machine(
     rank_command=("smddprun", "--rank"),
     free_port=lambda: 20000,
     any_port=lambda: 21000,
+    is_own_address=lambda text: text == "10.0.0.1",
 )
 ENV = {"PATH": "/bin", "HOME": "/h", "NCCL_DEBUG": "INFO", "SMDDP_HOST_ID": "h1", "HOSTNAME": "here"}
 
@@ -140,6 +141,13 @@ def test_last_export_of_a_name_counts() -> None:
     launch = compose("-x HOME=/x -x HOME p")
     assert launch.spec.assignments == ()
     assert "HOME" in launch.spec.forwarded
+
+
+def test_this_machine_by_its_address() -> None:
+    assert compose("-H 10.0.0.1:2 p").is_local
+    first = compose("-H other:2,10.0.0.1:2 p", dialect=Dialect.OPEN_MPI_4)
+    assert format_hosts(first.spec.hosts) == "10.0.0.1:2,other:2"  # where Open MPI 4 begins
+    assert address(first)[0] == "here.example.org"
 
 
 def test_exports_by_pattern() -> None:

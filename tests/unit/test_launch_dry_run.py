@@ -64,6 +64,7 @@ def test_shell_does_the_same(mpirun: Path, dialect: Dialect, options: Options, e
         rank_command=("smddprun", "--rank"),
         free_port=lambda: 20000,
         any_port=lambda: 30000,
+        is_own_address=lambda text: text == "10.0.0.1",
     )
     launch = compose_launch(options, env, machine)
     ran = subprocess.run(["bash", "-c", format_command(launch)], env=env, capture_output=True, check=True, timeout=30)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smddp.errors import SMDDPConfigError
-from smddp.launch.machine import core_count, examine_machine, find_mpirun, find_program, free_port
+from smddp.launch.machine import core_count, examine_machine, find_mpirun, find_program, free_port, is_own_address
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -81,3 +81,9 @@ def test_free_port_is_a_pair_nobody_listens_on() -> None:
     assert port % 2 == 0
     with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
         pass
+
+
+def test_own_addresses() -> None:
+    assert is_own_address("127.0.0.1")
+    for text in ("192.0.2.1", "0.0.0.0", "localhost", "", "::1"):
+        assert not is_own_address(text)

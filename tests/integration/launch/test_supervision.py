@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from integration.launch.helpers import TIMEOUT_S, Launcher, another_host
 
+from smddp.launch.spec import Dialect
+
 pytestmark = pytest.mark.timeout(120)
 
 #: Tells its process number and its child's, and waits for good.
@@ -237,3 +239,76 @@ def test_job_goes_on_when_nobody_reads_its_errors(launcher: Launcher) -> None:
     assert job.stderr is not None
     job.stderr.close()
     assert job.wait(TIMEOUT_S) == 7
+
+
+def test_stopped_and_continued(launcher: Launcher) -> None:
+    with running(launcher) as (job, pids):
+        job.send_signal(signal.SIGSTOP)
+        while Path(f"/proc/{job.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "T":
+            os.sched_yield()
+        # So long that every wait with a deadline has passed it.
+        time.sleep(1)
+        job.send_signal(signal.SIGCONT)
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        wait_until_gone(pids)
+
+
+def test_timeout_when_nobody_reads_what_ranks_print(launcher: Launcher) -> None:
+    code = "import sys\nwhile True: sys.stderr.write('x' * 100000)"
+    command = argv(launcher, "-np", "1", "--timeout", "2", *python(code))
+    job = subprocess.Popen(command, env=dict(launcher.env), stderr=subprocess.PIPE)
+    try:
+        assert job.wait(TIMEOUT_S) == 124
+    finally:
+        job.kill()
+        job.communicate()
+
+
+def test_script_around_mpirun_and_what_it_has_started_are_ended(launcher: Launcher, tmp_path: Path) -> None:
+    script = tmp_path / "mpirun"
+    # As some images have it: not replaced by the real one.
+    script.write_text(f'#!/bin/bash\n{launcher.mpirun} "$@"\nexit $?\n', encoding="ascii")
+    script.chmod(0o755)
+    around = Launcher(mpirun=str(script), dialect=launcher.dialect, smddprun=launcher.smddprun, env=launcher.env)
+    with running(around) as (job, pids):
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        wait_until_gone(pids)
+    done = around.outside("-np", "2", *python("import os; os._exit(7 if os.environ['RANK'] == '1' else 0)"))
+    assert done.returncode == 7
+
+
+def test_user_signals_reach_the_ranks(launcher: Launcher) -> None:
+    code = (
+        "import os, signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+        "os.write(1, b'ready\\n')\n"
+        "signal.sigwait([signal.SIGUSR1])\n"
+        "os.write(1, b'got it\\n')"
+    )
+    job = subprocess.Popen(
+        argv(launcher, "-np", "2", *python(code)), env=dict(launcher.env), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert job.stdout is not None
+        assert [job.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+        job.send_signal(signal.SIGUSR1)
+        if launcher.dialect is Dialect.HYDRA:
+            job.send_signal(signal.SIGTERM)  # MPICH's mpirun keeps such signals to itself
+            assert job.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        else:
+            assert job.wait(TIMEOUT_S) == 0
+            assert job.stdout.read() == "got it\n" * 2
+    finally:
+        job.kill()
+        job.communicate()
+
+
+def test_tagged_lines_of_a_killed_rank_are_there(launcher: Launcher) -> None:
+    code = "import os, signal; print('epoch 1'); os.kill(os.getpid(), signal.SIGKILL)"
+    env = {name: value for name, value in launcher.env.items() if name != "PYTHONUNBUFFERED"}
+    quiet = Launcher(mpirun=launcher.mpirun, dialect=launcher.dialect, smddprun=launcher.smddprun, env=env)
+    done = quiet.outside("-np", "1", "--tag-output", *python(code))
+    assert done.returncode == 128 + signal.SIGKILL
+    assert "[0] epoch 1\n" in done.stdout
