@@ -11,66 +11,10 @@
 
 from __future__ import annotations
 
-from smddp.tensorflow import (
-    BF16Compression,
-    Compression,
-    DistributedGradientTape,
-    DistributedOptimizer,
-    FP16Compression,
-    NoneCompression,
-    ReduceOp,
-    allgather,
-    allreduce,
-    alltoall,
-    barrier,
-    broadcast,
-    broadcast_global_variables,
-    broadcast_variables,
-    get_rank,
-    get_worker_comm,
-    get_world_size,
-    init,
-    is_initialized,
-    join,
-    local_rank,
-    local_size,
-    oob_allreduce,
-    overlap,
-    rank,
-    reducescatter,
-    shutdown,
-    size,
-)
+from smddp import tensorflow
+from smddp.tensorflow import *  # noqa: F403 - the same names
 from smddp.tensorflow.keras import callbacks
 
-__all__ = [
-    "BF16Compression",
-    "Compression",
-    "DistributedGradientTape",
-    "DistributedOptimizer",
-    "FP16Compression",
-    "NoneCompression",
-    "ReduceOp",
-    "allgather",
-    "allreduce",
-    "alltoall",
-    "barrier",
-    "broadcast",
-    "broadcast_global_variables",
-    "broadcast_variables",
-    "callbacks",
-    "get_rank",
-    "get_worker_comm",
-    "get_world_size",
-    "init",
-    "is_initialized",
-    "join",
-    "local_rank",
-    "local_size",
-    "oob_allreduce",
-    "overlap",
-    "rank",
-    "reducescatter",
-    "shutdown",
-    "size",
-]
+__all__ = ["callbacks"]
+__all__ += tensorflow.__all__
+__all__.remove("BroadcastGlobalVariablesHook")  # for sessions, which fit has none of
