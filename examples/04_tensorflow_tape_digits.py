@@ -10,7 +10,7 @@ Run it alone, or on several ranks:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -33,6 +33,25 @@ def own_batches(scans: Scans, batch: int, generator: np.random.Generator) -> Ite
         yield tf.constant(images[rows]), tf.constant(labels[rows])
 
 
+def make_training_step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Callable[..., tf.Tensor]:
+    """A function of images, labels and whether it is the first batch; returns the loss of all ranks."""
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tf.function
+    def training_step(images: tf.Tensor, labels: tf.Tensor, first_batch: bool) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = loss_of(labels, model(images, training=True))
+        tape = sdp.DistributedGradientTape(tape)  # gradients are averaged over the ranks while backward still runs
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        if first_batch:
+            sdp.broadcast_variables(model.variables, root_rank=0)
+            sdp.broadcast_variables(optimizer.variables, root_rank=0)
+        return sdp.oob_allreduce(loss)
+
+    return training_step
+
+
 def test_accuracy(model: keras.Model, scans: Scans) -> float:
     """Right answers per scan; each rank tests its part."""
     images, labels = (values[sdp.rank() :: sdp.size()] for values in scans)
@@ -53,20 +72,7 @@ def main() -> None:
     model = make_model()
     steps = options.epochs * (len(train_scans[1]) // options.batch)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.lr, steps))
-    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    @tf.function
-    def training_step(images: tf.Tensor, labels: tf.Tensor, first_batch: bool) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = loss_of(labels, model(images, training=True))
-        tape = sdp.DistributedGradientTape(tape)  # gradients are averaged over the ranks while backward still runs
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        if first_batch:
-            sdp.broadcast_variables(model.variables, root_rank=0)
-            sdp.broadcast_variables(optimizer.variables, root_rank=0)
-        return sdp.oob_allreduce(loss)
-
+    training_step = make_training_step(model, optimizer)
     curve = Curve()
     started = time.perf_counter()
     progress = tqdm(total=steps, unit="step", mininterval=0.5, disable=rank != 0)
