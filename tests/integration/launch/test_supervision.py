@@ -37,12 +37,25 @@ def argv(launcher: Launcher, *words: str) -> list[str]:
     return [*launcher.smddprun, "--mpirun", launcher.mpirun, *words]
 
 
+def hear_signals() -> None:
+    """As a process of a terminal does, whatever started these tests: nohup and background shells ignore some."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
-def running(launcher: Launcher, *words: str, **streams: int) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+def running(
+    launcher: Launcher, *words: str, prepare: Callable[[], object] = hear_signals
+) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A job of two ranks that wait, and the numbers of the processes that it consists of below smddprun."""
     command = argv(launcher, "-np", "2", *words, *python(WAITS))
     job = subprocess.Popen(
-        command, env=dict(launcher.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **streams
+        command,
+        env=dict(launcher.env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
     )
     try:
         assert job.stdout is not None
@@ -126,6 +139,14 @@ def test_signal_ends_everything(launcher: Launcher, number: signal.Signals) -> N
         wait_until_gone(pids)
 
 
+def test_what_nohup_ignores_stays_ignored(launcher: Launcher) -> None:
+    with running(launcher, prepare=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as (job, pids):
+        job.send_signal(signal.SIGHUP)
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        wait_until_gone(pids)
+
+
 def test_killed_launcher_leaves_nothing(launcher: Launcher) -> None:
     with running(launcher) as (job, pids):
         job.kill()
@@ -163,6 +184,7 @@ def on_terminal(launcher: Launcher, words: list[str], act: Callable[[int, bytes]
     """Run smddprun as a shell's foreground job on a terminal of its own; `act(terminal, output so far)` may type."""
     pid, terminal = pty.fork()
     if pid == 0:
+        hear_signals()
         os.execvpe(words[0], words, dict(launcher.env))
     seen = b""
     try:
