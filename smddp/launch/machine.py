@@ -16,7 +16,7 @@ from smddp.launch.mpirun import parse_dialect
 from smddp.launch.ports import PAIR_COUNT, pair_port
 from smddp.launch.spec import Dialect, Machine
 
-__all__ = ["core_count", "examine_machine", "find_mpirun", "find_program", "free_port", "is_own_address"]
+__all__ = ["core_count", "examine_machine", "find_mpirun", "find_program", "free_port", "is_free", "is_own_address"]
 
 _MPIRUN_NAMES = ("mpirun", "mpiexec")
 _VERSION_TIMEOUT_S = 30
@@ -97,10 +97,23 @@ def free_port() -> int:
     """
     for _ in range(_PORT_ATTEMPTS):
         port = _any_port()
-        if _is_free(port) and _is_free(port + 1):
+        if is_free(port) and is_free(port + 1):
             return port
     msg = f"no free TCP port found in {_PORT_ATTEMPTS} tries: set MASTER_PORT"
     raise SMDDPSystemError(msg)
+
+
+def is_free(port: int) -> bool:
+    """Return whether a server can listen on this TCP port here."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # as servers do: a port whose last connections are only waiting to time out is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
 
 
 def is_own_address(text: str) -> bool:
@@ -115,18 +128,6 @@ def is_own_address(text: str) -> bool:
 
 def _any_port() -> int:
     return pair_port(secrets.randbelow(PAIR_COUNT))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # as servers do: a port whose last connections are only waiting to time out is free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-            probe.listen(1)
-        except OSError:
-            return False
-    return True
 
 
 def _own_folder() -> Path:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from unit.doctor_hosts import healthy, pairs
 
 from smddp.errors import SMDDPArgumentError
+from smddp.launch.machine import is_free
 from smddp.launch.spec import Host, Options
 from smddp.tools.doctor.collect import collect_facts
 from smddp.tools.doctor.collect.environment import collect_environment
@@ -22,7 +23,7 @@ from smddp.tools.doctor.collect.groups import cores_granted, memory_limit, task_
 from smddp.tools.doctor.collect.interfaces import LOCAL_ONLY, engine_order, read_interfaces
 from smddp.tools.doctor.collect.leftovers import collect_leftovers
 from smddp.tools.doctor.collect.network import collect_fabric, resolve
-from smddp.tools.doctor.collect.ports import holder_of, is_free
+from smddp.tools.doctor.collect.ports import holder_of
 from smddp.tools.doctor.collect.software import built_modules, installed
 from smddp.tools.doctor.facts import HostFacts, Interface, PairFacts, decode, encode
 from smddp.tools.doctor.lines import pack, read_results, unpack

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from smddp.launch.supervision.kernel import adopt_orphans, die_with_parent
@@ -85,15 +86,18 @@ class MpirunProcess:
 def _descendants() -> list[tuple[int, str, int]]:
     """Number, name and process group of what has come of this process and has not ended."""
     children: dict[int, list[tuple[int, str, int]]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-                stat = file.read()
-                # pid (command) state parent group ...; the command itself may hold spaces and parentheses
-                state, parent, group, *_ = stat[stat.rindex(")") + 2 :].split()
-                if state not in "ZX":
-                    command = stat[stat.index("(") + 1 : stat.rindex(")")]
-                    children.setdefault(int(parent), []).append((int(name), command, int(group)))
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # it has just ended
+        # pid (command) state parent group ...; the command itself may hold spaces and parentheses
+        command, _, rest = stat.partition("(")[2].rpartition(")")
+        state, parent, group = rest.split()[:3]
+        if state not in "ZX":
+            children.setdefault(int(parent), []).append((int(folder.name), command, int(group)))
     found: list[tuple[int, str, int]] = []
     pids = [os.getpid()]
     for pid in pids:

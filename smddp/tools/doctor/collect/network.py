@@ -11,8 +11,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from smddp.launch.machine import is_free
 from smddp.tools.doctor.collect.interfaces import read_interfaces
-from smddp.tools.doctor.collect.ports import holder_of, is_free, outgoing_ports, port_for_listening
+from smddp.tools.doctor.collect.ports import holder_of, outgoing_ports, port_for_listening
 from smddp.tools.doctor.facts import Fabric, Network
 
 __all__ = ["collect_fabric", "collect_network", "resolve"]

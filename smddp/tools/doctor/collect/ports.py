@@ -1,4 +1,4 @@
-"""TCP ports: which are free, and who holds those that are not."""
+"""TCP ports: which the system gives, and who holds one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,9 @@ from pathlib import Path
 from smddp.tools.doctor.collect.files import read_text
 from smddp.tools.doctor.collect.processes import command_of, process_folders
 
-__all__ = ["holder_of", "is_free", "outgoing_ports", "port_for_listening"]
+__all__ = ["holder_of", "outgoing_ports", "port_for_listening"]
 
 _LISTENS = "0A"
-
-
-def is_free(port: int) -> bool:
-    """Whether a server can listen on it."""
-    with socket.socket() as probe:
-        # as servers do: a port whose last connections are only waiting to time out is free
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-            probe.listen(1)
-        except OSError:
-            return False
-    return True
 
 
 def port_for_listening() -> int:
