@@ -114,17 +114,17 @@ $(TOOLKIT)/.ready: $(BUILD_STAMP) requirements-sagemaker.txt $(PYTHON_FILES)
 	@$(@D)/bin/python -m pip install --quiet --no-deps --force-reinstall build/wheel/smddp-*.whl
 	@touch $@
 
-$(SDK2)/.ready: requirements-sagemaker-sdk2.txt
+$(SDK2)/.ready: requirements-sagemaker-sdk2.txt requirements-sagemaker-sdk2-no-deps.txt
 	@echo "Installing requirements-sagemaker-sdk2.txt into $(@D)"
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --requirement requirements-sagemaker-sdk2.txt
-	@$(@D)/bin/python -m pip install --quiet --no-deps sagemaker-pytorch-training==3.0.0
+	@$(@D)/bin/python -m pip install --quiet --no-deps --requirement requirements-sagemaker-sdk2-no-deps.txt
 	@touch $@
 
-$(SDK3)/.ready: requirements-sagemaker-sdk3.txt
+$(SDK3)/.ready: requirements-sagemaker-sdk3.txt requirements-sagemaker-sdk3-no-deps.txt
 	@echo "Installing requirements-sagemaker-sdk3.txt into $(@D)"
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --no-deps sagemaker-train==1.27.0 sagemaker-core==2.27.0
+	@$(@D)/bin/python -m pip install --quiet --no-deps --requirement requirements-sagemaker-sdk3-no-deps.txt
 	@$(@D)/bin/python -m pip install --quiet --requirement requirements-sagemaker-sdk3.txt
 	@touch $@
 

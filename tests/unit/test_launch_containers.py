@@ -111,7 +111,8 @@ def test_versions_are_those_we_test_with() -> None:
     tested = (REPOSITORY / "requirements-dev.txt").read_text(encoding="utf-8")
     (torch,) = set(re.findall(r"torch==\S+", text))
     assert f"\n{torch}\n" in tested
-    toolkits = (REPOSITORY / "requirements-sagemaker-sdk2.txt").read_text(encoding="utf-8")
+    files = ("requirements-sagemaker-sdk2.txt", "requirements-sagemaker-sdk2-no-deps.txt")
+    toolkits = "".join((REPOSITORY / file).read_text(encoding="utf-8") for file in files)
     for package in ("sagemaker-training", "sagemaker-pytorch-training"):
         (version,) = set(re.findall(rf"{package}==([\d.]+)", text))
         assert f"{package}=={version}" in toolkits
