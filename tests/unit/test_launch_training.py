@@ -65,6 +65,13 @@ def test_failure_begins_with_the_error() -> None:
     assert failure_text(lines, 7, ["python", "t.py", "a b"]).endswith("Command \"python t.py 'a b'\"\n")
 
 
+@pytest.mark.parametrize("tag", ["", "[1,3]<stderr>:", "[1,3]<stderr>: ", "[3] "])
+def test_failure_of_a_script_in_whose_lines_torch_names_the_rank(tag: str) -> None:
+    said = ["epoch 1", "[rank3]: Traceback (most recent call last):", "[rank3]:     raise ValueError(x)"]
+    said += ["[rank3]: ValueError: boom", "[rank3]: ", "[rank1]: after", "[rank2]: after"]
+    assert collect("".join(f"{tag}{line}\n" for line in said)) == ["ValueError: boom", "after"]
+
+
 def test_failure_without_a_known_error() -> None:
     assert collect("".join(f"line {i}\n" for i in range(100))) == [f"line {i}" for i in range(90, 100)]
     assert failure_text(["x"], 3, ["p"]).startswith("ExecuteUserScriptError:\nExitCode 3\n")

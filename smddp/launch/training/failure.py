@@ -29,15 +29,16 @@ _NAMED = re.compile(
     "|terminate called after|Fatal Python error:"
 )
 _SUMMARY = "smddprun: "
-_TAG = re.compile(r"^\[\d+,\d+\]<std(?:out|err)>: ?|^\[\d+\] ")
+#: What mpirun puts in front of a line, and torch before that.
+_TAG = re.compile(r"^(?:\[\d+,\d+\]<std(?:out|err)>: ?|\[\d+\] )?(?:\[rank\d+\]: ?)?")
 _GENERAL_NAME = "ExecuteUserScriptError"
 
 
 class ErrorLines:
     """What a job printed from the first line that names an error on, else its last lines; add lines as they come.
 
-    In front is what smddprun has said last: it knows where the failure began. Lines may carry mpirun's tags. The same
-    line from several ranks counts once.
+    In front is what smddprun has said last: it knows where the failure began. Lines may carry tags of mpirun and of
+    torch. The same line from several ranks counts once.
     """
 
     def __init__(self) -> None:
