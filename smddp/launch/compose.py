@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from smddp.errors import SMDDPArgumentError
 from smddp.identity import RANK_VARIABLES, is_loopback, read_whole_number
 from smddp.launch.hosts import place, slot_total
-from smddp.launch.mpirun import order_hosts
+from smddp.launch.mpirun import order_hosts, take_output_folder
 from smddp.launch.rank_env import first_slurm_host
 from smddp.launch.spec import Host, Launch, LaunchSpec, Machine, Options
 
@@ -56,6 +56,7 @@ def compose_launch(options: Options, env: Mapping[str, str], machine: Machine) -
     unset = _stale_names(env)
     kept = {name: value for name, value in env.items() if name not in unset}
     assigned, named, notes = _split_exports(options.exports, env)
+    mpi_options, log_folder = _log_folder(options, notes)
     secret = assigned.pop(_SECRET, None)
     added = _address(kept | assigned, ranks.first_host, machine)
     spec = LaunchSpec(
@@ -65,13 +66,13 @@ def compose_launch(options: Options, env: Mapping[str, str], machine: Machine) -
         program=options.program,
         rank_command=machine.rank_command,
         hosts=ranks.hosts,
-        mpi_options=options.mpi_options,
+        mpi_options=mpi_options,
         forwarded=_forwarded([*kept, *added, _SECRET], named, assigned),
         assignments=tuple(assigned.items()),
         run_as_root=machine.is_root,
         oversubscribe=_needs_oversubscribe(options, env, machine, ranks.count),
         tag_output=options.tag_output,
-        log_folder=options.log_folder,
+        log_folder=log_folder,
         binding=options.binding,
         is_watched=True,
     )
@@ -186,6 +187,20 @@ def _split_exports(
         if not found:
             notes.append(f"note: -x {name} ignored: {name} is not set here")
     return assigned, frozenset(named), notes
+
+
+def _log_folder(options: Options, notes: list[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return (options for mpirun, folder for log files); a note says where one that mpirun was asked for has become."""
+    mpi_options, folder = take_output_folder(options.mpi_options)
+    if folder is None:
+        return mpi_options, options.log_folder
+    if options.log_folder is not None:
+        msg = "--log-dir and, in --mpi-options, --output-filename: give only --log-dir"
+        raise SMDDPArgumentError(msg)
+    notes.append(
+        f"note: --output-filename {folder} is taken for --log-dir: the output of rank N is in {folder}/rank-N.log"
+    )
+    return mpi_options, folder
 
 
 def _matching(pattern: str, env: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from smddp.errors import SMDDPArgumentError, SMDDPConfigError
 from smddp.launch.hosts import format_hosts
 from smddp.launch.spec import Binding, Dialect, Host, LaunchSpec
 
-__all__ = ["mpirun_argv", "order_hosts", "parse_dialect", "split_exports"]
+__all__ = ["mpirun_argv", "order_hosts", "parse_dialect", "split_exports", "take_output_folder"]
 
 _OPEN_MPI_VERSION = re.compile(r"\((?:Open MPI|OpenRTE)\)\s+v?(\d+)\.")
 _HYDRA_MARKS = ("HYDRA", "Intel(R) MPI")
@@ -18,6 +18,11 @@ _HYDRA_MARKS = ("HYDRA", "Intel(R) MPI")
 _OWN_OPTIONS = frozenset({"-n", "-np", "-c", "-H", "-host", "-hosts", "-hostfile", "-machinefile", "-f"})
 _BINDING_OPTIONS = frozenset({"-bind-to"})
 _MAPPING_OPTIONS = frozenset({"-map-by", "-rank-by", "-npernode", "-N", "-ppn", "-rankfile", "-rf"})
+
+#: mpirun options that write the ranks' output to files: Open MPI 4's, which has log files of ours instead, and others.
+_OUTPUT_FOLDER = "-output-filename"
+_OUTPUT_PATTERNS = frozenset({"-outfile-pattern", "-errfile-pattern"})
+_OUTPUT_TO_FILES = re.compile(r"(?:^|,)(?:dir|file)=")
 
 
 def parse_dialect(version_text: str, mpirun: str) -> Dialect:
@@ -61,6 +66,38 @@ def split_exports(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...
             raise SMDDPArgumentError(msg)
         options.append(word)
     return tuple(options), tuple(exports)
+
+
+def take_output_folder(words: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Split options for mpirun into (the others, folder in which the ranks' output is wanted).
+
+    mpirun must not write those files itself: what the ranks tell smddprun would be in them, and with Open MPI 5
+    and MPICH nowhere else.
+
+    Raises:
+        SMDDPArgumentError: an option for files that smddprun cannot take over.
+    """
+    options: list[str] = []
+    folder = None
+    is_value = False
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, has_value, value = word.partition("=")
+        option, value = _one_dash(name), value if has_value else following
+        if is_value:
+            is_value = False
+        elif option == _OUTPUT_FOLDER:
+            # after a colon: whether to print it, too, and whether to name a folder after the job
+            folder = value.partition(":")[0]
+            is_value = not has_value
+        elif option in _OUTPUT_PATTERNS or (option == "-output" and _OUTPUT_TO_FILES.search(value)):
+            msg = f"--mpi-options holds {word}: use --log-dir DIR of smddprun, which writes a file for each rank"
+            raise SMDDPArgumentError(msg)
+        else:
+            options.append(word)
+    if folder is not None and (not folder or folder.startswith("-")):
+        msg = "--mpi-options: --output-filename needs a folder after it"
+        raise SMDDPArgumentError(msg)
+    return tuple(options), folder
 
 
 def order_hosts(hosts: Sequence[Host], dialect: Dialect, own_names: Collection[str]) -> tuple[Host, ...]:

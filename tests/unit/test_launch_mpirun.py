@@ -6,7 +6,7 @@ import pytest
 
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError
 from smddp.launch.hosts import parse_host_list
-from smddp.launch.mpirun import mpirun_argv, order_hosts, parse_dialect, split_exports
+from smddp.launch.mpirun import mpirun_argv, order_hosts, parse_dialect, split_exports, take_output_folder
 from smddp.launch.spec import Dialect, LaunchSpec
 
 pytestmark = pytest.mark.timeout(30)
@@ -139,6 +139,39 @@ def test_options_that_smddprun_must_know_are_refused_among_the_mpi_options(word:
 def test_export_without_a_name(words: list[str]) -> None:
     with pytest.raises(SMDDPArgumentError, match="-x needs NAME"):
         split_exports(words)
+
+
+@pytest.mark.parametrize(
+    "words", [["--output-filename", "d"], ["-output-filename", "d:nocopy"], ["--output-filename=d"]]
+)
+def test_folder_for_output_is_taken_out_of_the_mpi_options(words: list[str]) -> None:
+    assert take_output_folder(["-verbose", *words, "-mca", "a", "b=c"]) == (("-verbose", "-mca", "a", "b=c"), "d")
+
+
+def test_other_mpi_options_stay() -> None:
+    words = ["-verbose", "--output", "tag,timestamp", "--tune", "file=x"]
+    assert take_output_folder(words) == (tuple(words), None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--output", "tag,file=x"],
+        ["--output", "dir=x"],
+        ["--output=file=x"],
+        ["-outfile-pattern", "x"],
+        ["-errfile-pattern=x"],
+    ],
+)
+def test_files_that_mpirun_would_write_are_refused(words: list[str]) -> None:
+    with pytest.raises(SMDDPArgumentError, match=f"--mpi-options holds {words[0]}: use --log-dir"):
+        take_output_folder(words)
+
+
+@pytest.mark.parametrize("words", [["--output-filename"], ["--output-filename", "-verbose"], ["--output-filename="]])
+def test_folder_for_output_without_a_name(words: list[str]) -> None:
+    with pytest.raises(SMDDPArgumentError, match="needs a folder"):
+        take_output_folder(words)
 
 
 def test_open_mpi_4_fills_its_own_machine_first() -> None:

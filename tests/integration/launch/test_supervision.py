@@ -227,6 +227,21 @@ def test_output_with_ranks_and_in_files(launcher: Launcher, tmp_path: Path) -> N
     assert "\x1e" not in done.stderr
 
 
+def test_files_that_mpirun_is_asked_for_hold_only_what_ranks_print(launcher: Launcher, tmp_path: Path) -> None:
+    code = "import os, sys; r = os.environ['RANK']; sys.stderr.write(f'err {r}\\n'); sys.exit(3 * int(r))"
+    folder = tmp_path / "out"
+    done = launcher.outside("-np", "2", "--mpi-options", f"--output-filename {folder}", *python(code))
+    files = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert files == {f"rank-{rank}.log": f"err {rank}\n" for rank in (0, 1)}
+    assert sorted(tmp_path.iterdir()) == [folder]
+    first, *_, last = done.stderr.splitlines()
+    assert first == f"smddprun: note: --output-filename {folder} is taken for --log-dir: " + (
+        f"the output of rank N is in {folder}/rank-N.log"
+    )
+    assert done.returncode == 3
+    assert re.search(r"rank 1 \(\S+, pid \d+\) exited with code 3", last)
+
+
 def test_binding_shares_out_the_processors(launcher: Launcher) -> None:
     code = "import os; os.write(1, f'{sorted(os.sched_getaffinity(0))}\\n'.encode())"
     done = launcher.outside("-np", "2", "--bind", "core", *python(code))
