@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from smddp.errors import SMDDPArgumentError
 from smddp.launch.supervision.cause import find_cause
-from smddp.launch.supervision.kernel import die_with_parent
+from smddp.launch.supervision.kernel import die_with_parent, end_as
 from smddp.launch.supervision.outlet import Outlet, write_all
 from smddp.launch.supervision.records import Ended, Record, Started, encode
 from smddp.launch.supervision.tagging import LineTagger
@@ -98,7 +98,7 @@ class _Watched:
         cause = find_cause(self._outlets[-1].tail.decode("utf-8", "replace")) if status > 0 else ""
         out_of_memory = status == -signal.SIGKILL and _kills_for_memory() > self._killed_before
         self._tell(Ended(self._rank, status, out_of_memory, cause))
-        _end_as(status)
+        end_as(status)
 
     def _start(self) -> None:
         ends = {outlet: os.pipe() for outlet in self._outlets}
@@ -200,15 +200,3 @@ def _kills_for_memory() -> int:
             return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
     except (OSError, StopIteration, ValueError):
         return 0
-
-
-def _end_as(status: int) -> NoReturn:
-    if status >= 0:
-        os._exit(status)
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the program has left its own
-    with contextlib.suppress(OSError, ValueError):
-        signal.signal(-status, signal.SIG_DFL)
-    os.kill(os.getpid(), -status)
-    os._exit(128 - status)  # a signal that does not kill

@@ -174,7 +174,7 @@ def test_failure_on_another_host_is_summed_up(launcher: Launcher, tmp_path: Path
 
 def test_killed_mpirun_leaves_nothing(launcher: Launcher) -> None:
     with running(launcher) as (job, pids):
-        (mpirun, *_) = descendants(job.pid)
+        (_, mpirun, *_) = descendants(job.pid)  # the first is its guard
         os.kill(mpirun, signal.SIGKILL)
         assert job.wait(TIMEOUT_S) not in (0, None)
         wait_until_gone(pids)
@@ -302,18 +302,40 @@ def test_timeout_when_nobody_reads_what_ranks_print(launcher: Launcher) -> None:
         job.communicate()
 
 
-def test_script_around_mpirun_and_what_it_has_started_are_ended(launcher: Launcher, tmp_path: Path) -> None:
-    script = tmp_path / "mpirun"
-    # As some images have it: not replaced by the real one.
+def script_around(launcher: Launcher, folder: Path) -> Launcher:
+    """As some images have it: an mpirun that is not replaced by the real one."""
+    script = folder / "mpirun"
     script.write_text(f'#!/bin/bash\n{launcher.mpirun} "$@"\nexit $?\n', encoding="ascii")
     script.chmod(0o755)
-    around = Launcher(mpirun=str(script), dialect=launcher.dialect, smddprun=launcher.smddprun, env=launcher.env)
+    return Launcher(mpirun=str(script), dialect=launcher.dialect, smddprun=launcher.smddprun, env=launcher.env)
+
+
+def test_script_around_mpirun_and_what_it_has_started_are_ended(launcher: Launcher, tmp_path: Path) -> None:
+    around = script_around(launcher, tmp_path)
     with running(around) as (job, pids):
         job.send_signal(signal.SIGTERM)
         assert job.wait(TIMEOUT_S) == 128 + signal.SIGTERM
         wait_until_gone(pids)
     done = around.outside("-np", "2", *python("import os; os._exit(7 if os.environ['RANK'] == '1' else 0)"))
     assert done.returncode == 7
+
+
+def test_killed_launcher_leaves_nothing_of_a_script_around_mpirun(launcher: Launcher, tmp_path: Path) -> None:
+    with running(script_around(launcher, tmp_path)) as (job, pids):
+        job.kill()
+        wait_until_gone(pids)
+
+
+@pytest.mark.parametrize("victim", range(3), ids=["guard", "script", "mpirun"])
+def test_killed_process_above_the_ranks_leaves_nothing(launcher: Launcher, tmp_path: Path, victim: int) -> None:
+    with running(script_around(launcher, tmp_path)) as (job, pids):
+        chain = [job.pid]
+        for _ in range(3):
+            (below,) = Path(f"/proc/{chain[-1]}/task/{chain[-1]}/children").read_text(encoding="ascii").split()
+            chain.append(int(below))
+        os.kill(chain[1 + victim], signal.SIGKILL)
+        assert job.wait(TIMEOUT_S) not in (0, None)
+        wait_until_gone(pids)
 
 
 def test_user_signals_reach_the_ranks(launcher: Launcher) -> None:

@@ -1,0 +1,89 @@
+"""The process between smddprun and mpirun: it outlives smddprun, and then ends what mpirun was.
+
+mpirun may be a script around the real one. The kernel can signal only a child at its parent's death, and such a script
+dies of it without a word to the program it waits for. The guard adopts that program, and knows it by its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable
+from typing import NoReturn
+
+from smddp.launch.supervision.descendants import descendants, real_mpiruns
+from smddp.launch.supervision.kernel import adopt_orphans, die_with_parent, end_as
+
+__all__ = ["Ending", "guard"]
+
+_LOOK_SECONDS = 1.0
+#: What mpirun gets for ending the job on all hosts.
+_PATIENCE_SECONDS = 10.0
+
+
+class Ending:
+    """Ends processes: asks them first, and kills them when their time is up."""
+
+    def __init__(self) -> None:
+        self._kill_at: float | None = None
+
+    def step(self, pids: Iterable[int]) -> None:
+        """Call again and again until there are none left."""
+        now = time.monotonic()
+        if self._kill_at is None:
+            self._kill_at = now + _PATIENCE_SECONDS
+            _send(pids, signal.SIGTERM)
+        elif now > self._kill_at:
+            _send(pids, signal.SIGKILL)
+
+
+def guard() -> None:
+    """Split this process: the child returns, to become mpirun; the parent guards it, and ends as it does.
+
+    Signals that this process has blocked do nothing to the guard. SIGCHLD must be among them.
+    """
+    launcher = os.getppid()
+    pid = os.fork()
+    if pid == 0:
+        die_with_parent(signal.SIGTERM)  # the guard may be killed, too
+        return
+    try:
+        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # whoever waits for the end of the output waits for mpirun alone
+        adopt_orphans()
+        die_with_parent(signal.SIGCHLD)
+        _see_through(pid, launcher)
+    finally:
+        os._exit(1)
+
+
+def _see_through(pid: int, launcher: int) -> NoReturn:
+    """End as the child `pid` has; if that is killed, or `launcher` no longer the parent, end what is left of it."""
+    status: int | None = None
+    ending = Ending()
+    while True:
+        status = _reap().get(pid, status)
+        left = {process.pid for process in real_mpiruns(descendants(os.getpid()))}
+        if status is None:
+            left.add(pid)
+        elif not left:
+            end_as(status)
+        if os.getppid() != launcher or status == -signal.SIGKILL:
+            ending.step(left)
+        signal.sigtimedwait({signal.SIGCHLD}, _LOOK_SECONDS)
+
+
+def _reap() -> dict[int, int]:
+    """Let go of ended children; exit code, or the negative number of the signal, by process."""
+    ended = {}
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = os.waitstatus_to_exitcode(found[1])
+    return ended
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
