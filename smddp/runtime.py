@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 
 from smddp import _core
@@ -14,6 +15,7 @@ from smddp.collectives import Communicator, to_duration, told_by
 from smddp.config import Settings, read_settings, to_native
 from smddp.errors import SMDDPStateError
 from smddp.identity import Identity, read_identity, read_whole_number
+from smddp.launch.rank_env import fill_rank_environment
 from smddp.launcher_process import local_launcher_name
 
 __all__ = [
@@ -108,8 +110,12 @@ def _place(identity: Identity, settings: Settings) -> _core.JobPlace:
     place = _core.JobPlace()
     place.rank, place.size = identity.rank, identity.size
     place.local_size = identity.local_size if identity.local_known else identity.size
-    place.master_addr = os.environ.get("MASTER_ADDR", "")
-    place.port = _store_port(settings)
+    env = dict(os.environ)
+    if place.local_size < place.size:
+        # What a launcher of several hosts tells in other words. Ranks of one host meet without an address.
+        fill_rank_environment(env, identity=identity)
+    place.master_addr = env.get("MASTER_ADDR", "")
+    place.port = _store_port(settings, env)
     place.job_id = identity.job_id or ""
     if not place.job_id and place.local_size == place.size:
         place.job_id = local_launcher_name() or ""
@@ -117,13 +123,13 @@ def _place(identity: Identity, settings: Settings) -> _core.JobPlace:
     return place
 
 
-def _store_port(settings: Settings) -> int:
+def _store_port(settings: Settings, env: Mapping[str, str]) -> int:
     # MASTER_PORT itself belongs to torch, which may run beside us.
     if settings.store_port:
         return settings.store_port
     for name, offset in (("SMDATAPARALLEL_SERVER_PORT", 0), ("MASTER_PORT", 1)):
-        if os.environ.get(name):
-            return read_whole_number(os.environ, name, low=1, high=_HIGHEST_PORT - offset) + offset
+        if env.get(name):
+            return read_whole_number(env, name, low=1, high=_HIGHEST_PORT - offset) + offset
     return 0
 
 

@@ -105,7 +105,7 @@ def two_hosts() -> Iterator[TwoHosts]:
     with contextlib.ExitStack() as stack:
         keepers = [stack.enter_context(_keeper(name, names)) for name in NAMES]
         hosts = TwoHosts(keepers)
-        stack.callback(_end, hosts.started)
+        stack.callback(_end, keepers, hosts.started)
         ends = [[CABLE, "netns", str(pid)] for pid in keepers]
         subprocess.run(["ip", "link", "add", *ends[0], "type", "veth", "peer", *ends[1]], check=True, timeout=SECONDS)
         for host, address in enumerate(ADDRESSES):
@@ -126,8 +126,25 @@ def _keeper(name: str, names: str) -> Iterator[int]:
             keeper.kill()
 
 
-def _end(processes: Sequence[_Process]) -> None:
+def _end(keepers: Sequence[int], processes: Sequence[_Process]) -> None:
     for process in processes:
         if process.wait(0) is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(time.monotonic() + SECONDS)
+    deadline = time.monotonic() + SECONDS
+    while left := _inhabitants(keepers):  # daemons, in sessions of their own
+        assert time.monotonic() < deadline, f"cannot be ended: {left}"
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _inhabitants(keepers: Sequence[int]) -> list[int]:
+    """Processes in the hosts besides their keepers."""
+    networks = {Path(f"/proc/{pid}/ns/net").readlink() for pid in keepers}
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and int(folder.name) not in keepers:
+            with contextlib.suppress(OSError):  # it has ended, or is a zombie
+                found += [int(folder.name)] if (folder / "ns" / "net").readlink() in networks else []
+    return found

@@ -17,6 +17,8 @@ import smddp
 from smddp import _core, runtime
 from smddp.dtypes import DTYPES, OPS
 from smddp.errors import SMDDPArgumentError, SMDDPConfigError, SMDDPStateError
+from smddp.identity import read_identity
+from smddp.launch.ports import job_port
 
 from support.jobs import run_job
 
@@ -187,6 +189,20 @@ def test_bad_ports(name: str, text: str, range_: str, monkeypatch: pytest.Monkey
     with pytest.raises(SMDDPConfigError) as caught:
         smddp.init(timeout=1)
     assert str(caught.value) == f"{name}={text!r}: expected a whole number from {range_}"
+
+
+def test_place_of_rank_0_follows_from_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"JOB_ID": "77", "STEP_ID": "3", "PROCID": "2", "STEP_NUM_TASKS": "4", "LOCALID": "0"}
+    step |= {"NODEID": "1", "STEP_TASKS_PER_NODE": "2(x2)", "STEP_NODELIST": "n[08-09]", "JOB_NODELIST": "n[07-09]"}
+    for name, value in step.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    before = dict(os.environ)
+    identity = read_identity(os.environ)
+    assert identity.job_id is not None
+    place = runtime._place(identity, runtime.read_settings())
+    assert (place.rank, place.size, place.local_size) == (2, 4, 2)
+    assert (place.master_addr, place.port) == ("n08", job_port(identity.job_id) + 1)
+    assert dict(os.environ) == before
 
 
 def test_what_a_parent_made_up_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
