@@ -133,6 +133,8 @@ def _write_driver(driver: SdkDriver, script: str, data: Path) -> None:
     """The channels that the SDK 3 uploads: its drivers with their start script, and the user's code."""
     sdk = next(VENV.glob("lib/python*/site-packages/sagemaker/train"))
     shutil.copytree(sdk / "container_drivers", data / "sm_drivers")
+    if driver.folder is not None:
+        shutil.copytree(driver.folder, data / "sm_drivers" / "distributed_drivers", dirs_exist_ok=True)
     shutil.copytree(SCRIPTS, data / "code")
     templates = runpy.run_path(str(sdk / "templates.py"))
     execute = templates["EXEUCTE_DISTRIBUTED_DRIVER"].format(driver_name="Driver", driver_script=driver.script)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,17 @@ TENSORFLOW = "sagemaker_tensorflow_container.training:main"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdkDriver:
-    """A driver of SageMaker's SDK 3, which brings its own launcher along instead of using the image's toolkit."""
+    """A driver of SageMaker's SDK 3, which brings its own launcher along instead of using the image's toolkit.
+
+    Attributes:
+        script: the file that runs on every host.
+        config: fields of the runner that the user gives to ModelTrainer.
+        folder: where the script is, if it is none of the SDK's own.
+    """
 
     script: str
     config: Mapping[str, object]
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
