@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn
 
 from smddp.launch.supervision.descendants import descendants, real_mpiruns
@@ -39,23 +40,35 @@ class Ending:
             _send(pids, signal.SIGKILL)
 
 
-def guard() -> None:
+def guard(launcher: int) -> None:
     """Split this process: the child returns, to become mpirun; the parent guards it, and ends as it does.
 
     Signals that this process has blocked do nothing to the guard. SIGCHLD must be among them.
+
+    Args:
+        launcher: smddprun's process, the parent of this one.
     """
-    launcher = os.getppid()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         die_with_parent(signal.SIGTERM)  # the guard may be killed, too
+        if os.getppid() != parent:
+            os._exit(1)
         return
     try:
-        os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # whoever waits for the end of the output waits for mpirun alone
+        _close_all()
         adopt_orphans()
         die_with_parent(signal.SIGCHLD)
         _see_through(pid, launcher)
     finally:
         os._exit(1)
+
+
+def _close_all() -> None:
+    """Whoever waits for the end of the output waits for mpirun alone."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            os.close(int(descriptor.name))
 
 
 def _see_through(pid: int, launcher: int) -> NoReturn:

@@ -37,8 +37,10 @@ class MpirunProcess:
         *,
         takes_output: bool,
     ) -> None:
+        launcher = os.getpid()
+
         def prepare() -> None:
-            guard()
+            guard(launcher)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
         # The guard may be killed before what it guards.
