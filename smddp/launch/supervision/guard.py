@@ -77,13 +77,15 @@ def _see_through(pid: int, launcher: int) -> NoReturn:
     ending = Ending()
     while True:
         status = _reap().get(pid, status)
-        left = {process.pid for process in real_mpiruns(descendants(os.getpid()))}
-        if status is None:
-            left.add(pid)
-        elif not left:
-            end_as(status)
-        if os.getppid() != launcher or status == -signal.SIGKILL:
-            ending.step(left)
+        must_end = os.getppid() != launcher or status == -signal.SIGKILL
+        if must_end or status is not None:  # until then nothing is worth a walk through all processes
+            left = {process.pid for process in real_mpiruns(descendants(os.getpid()))}
+            if status is None:
+                left.add(pid)
+            elif not left:
+                end_as(status)
+            if must_end:
+                ending.step(left)
         signal.sigtimedwait({signal.SIGCHLD}, _LOOK_SECONDS)
 
 
