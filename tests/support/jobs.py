@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BIN", "REPOSITORY", "Job", "run_job"]
+__all__ = ["BIN", "REPOSITORY", "Job", "hear_signals", "run_job"]
 
 #: Where the programs of this Python's environment are: mpirun, smddprun, torchrun.
 BIN = Path(sys.executable).parent
@@ -35,6 +35,12 @@ class Job:
     def last_line(self) -> str:
         """Last line of standard output that is not empty, or ''."""
         return next((line for line in reversed(self.stdout.splitlines()) if line.strip()), "")
+
+
+def hear_signals() -> None:
+    """As a process of a terminal does, whatever started these tests: nohup and background shells ignore some."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def run_job(

@@ -19,7 +19,7 @@ from smddp.launch import Job, JobFailedError
 from smddp.launch.spec import Options
 from smddp.launch.training import facts
 
-from support.jobs import run_job
+from support.jobs import hear_signals, run_job
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -145,7 +145,11 @@ def test_ranks_end_with_the_process_that_called_fit(here: Path, number: signal.S
         "Job('src/wait.py', processes_per_host=2, environment={'MEETING': sys.argv[1]}).fit()\n"
     )
     caller = subprocess.Popen(
-        [sys.executable, "-c", code, str(meeting)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(meeting)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_signals,
     )
     ranks: list[int] = []
     while len(ranks) < 2:

@@ -19,6 +19,8 @@ from integration.launch.helpers import TIMEOUT_S, Launcher, another_host
 
 from smddp.launch.spec import Dialect
 
+from support.jobs import hear_signals
+
 pytestmark = pytest.mark.timeout(120)
 
 #: Tells its process number and its child's, and waits for good.
@@ -35,12 +37,6 @@ def python(code: str) -> tuple[str, ...]:
 
 def argv(launcher: Launcher, *words: str) -> list[str]:
     return [*launcher.smddprun, "--mpirun", launcher.mpirun, *words]
-
-
-def hear_signals() -> None:
-    """As a process of a terminal does, whatever started these tests: nohup and background shells ignore some."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
