@@ -15,6 +15,7 @@ from smddp.launch.machine import examine_machine, find_program
 from smddp.launch.mpirun import mpirun_argv
 from smddp.launch.options import parse_options
 from smddp.launch.spec import Launch
+from smddp.launch.supervision.session_folder import session_folder
 from smddp.launch.supervision.supervisor import supervise
 
 __all__ = ["launch", "launch_environment"]
@@ -51,14 +52,15 @@ def launch(words: list[str]) -> int:
     if options.dry_run:
         sys.stdout.write(format_command(decided) + "\n")
         return 0
-    argv = mpirun_argv(decided.spec)
+    return _run(decided)
+
+
+def _run(decided: Launch) -> int:
+    spec, env = decided.spec, launch_environment(decided, os.environ)
+    argv = mpirun_argv(spec)
     try:
-        return supervise(
-            argv,
-            launch_environment(decided, os.environ),
-            size=decided.spec.process_count,
-            timeout=decided.timeout,
-        )
+        with session_folder(spec, env) as folder:
+            return supervise(argv, env, size=spec.process_count, timeout=decided.timeout, folder=folder)
     except OSError as error:
         msg = f"cannot run {argv[0]}: {error.strerror}"
         raise SMDDPConfigError(msg) from error

@@ -12,10 +12,10 @@ import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
 from smddp.launch.supervision.descendants import descendants, real_mpiruns
 from smddp.launch.supervision.kernel import adopt_orphans, die_with_parent, end_as
+from smddp.launch.supervision.session_folder import remove_session_folder
 
 __all__ = ["Ending", "guard"]
 
@@ -40,13 +40,14 @@ class Ending:
             _send(pids, signal.SIGKILL)
 
 
-def guard(launcher: int) -> None:
+def guard(launcher: int, folder: Path | None) -> None:
     """Split this process: the child returns, to become mpirun; the parent guards it, and ends as it does.
 
     Signals that this process has blocked do nothing to the guard. SIGCHLD must be among them.
 
     Args:
         launcher: smddprun's process, the parent of this one.
+        folder: mpirun's session directory, which the guard removes at the end.
     """
     parent = os.getpid()
     pid = os.fork()
@@ -59,7 +60,9 @@ def guard(launcher: int) -> None:
         _close_all()
         adopt_orphans()
         die_with_parent(signal.SIGCHLD)
-        _see_through(pid, launcher)
+        status = _see_through(pid, launcher)
+        remove_session_folder(folder)
+        end_as(status)
     finally:
         os._exit(1)
 
@@ -71,8 +74,8 @@ def _close_all() -> None:
             os.close(int(descriptor.name))
 
 
-def _see_through(pid: int, launcher: int) -> NoReturn:
-    """End as the child `pid` has; if that is killed, or `launcher` no longer the parent, end what is left of it."""
+def _see_through(pid: int, launcher: int) -> int:
+    """Return how the child `pid` ended; when that is killed or `launcher` has gone, end what is left of it."""
     status: int | None = None
     ending = Ending()
     while True:
@@ -83,7 +86,7 @@ def _see_through(pid: int, launcher: int) -> NoReturn:
             if status is None:
                 left.add(pid)
             elif not left:
-                end_as(status)
+                return status
             if must_end:
                 ending.step(left)
         signal.sigtimedwait({signal.SIGCHLD}, _LOOK_SECONDS)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from smddp.launch.supervision.descendants import descendants, real_mpiruns
@@ -24,6 +25,7 @@ class MpirunProcess:
         env: its environment.
         blocked: signals that smddprun has blocked, and mpirun has not; SIGCHLD is one of them.
         takes_output: whether smddprun is to get its standard output; standard error it always gets.
+        folder: its session directory, for the guard to remove.
 
     Raises:
         OSError: it cannot be started.
@@ -36,11 +38,12 @@ class MpirunProcess:
         blocked: Collection[signal.Signals],
         *,
         takes_output: bool,
+        folder: Path | None,
     ) -> None:
         launcher = os.getpid()
 
         def prepare() -> None:
-            guard(launcher)
+            guard(launcher, folder)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
         # The guard may be killed before what it guards.

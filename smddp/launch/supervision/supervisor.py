@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from smddp.launch.supervision.console import STDERR, STDOUT, Console
@@ -29,7 +30,9 @@ _FAILURE_GRACE_SECONDS = 10.0
 _DRAIN_SECONDS = 5.0
 
 
-def supervise(argv: Sequence[str], env: Mapping[str, str], *, size: int, timeout: float | None) -> int:
+def supervise(
+    argv: Sequence[str], env: Mapping[str, str], *, size: int, timeout: float | None, folder: Path | None
+) -> int:
     """Run the job to its end; returns the exit code that smddprun has to end with.
 
     Args:
@@ -37,6 +40,7 @@ def supervise(argv: Sequence[str], env: Mapping[str, str], *, size: int, timeout
         env: the environment that it starts in.
         size: number of ranks.
         timeout: seconds that the job may take.
+        folder: mpirun's session directory, which is removed at the end even if this process is killed.
 
     Raises:
         OSError: mpirun cannot be started.
@@ -46,7 +50,7 @@ def supervise(argv: Sequence[str], env: Mapping[str, str], *, size: int, timeout
     heard.add(signal.SIGCHLD)
     signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     # With a status line in the way, standard output has to come through here as well.
-    mpirun = MpirunProcess(argv, env, heard, takes_output=os.isatty(STDERR))
+    mpirun = MpirunProcess(argv, env, heard, takes_output=os.isatty(STDERR), folder=folder)
     return _Supervisor(mpirun, Job(size), timeout).run(heard)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pty
 import re
@@ -70,10 +71,21 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def with_temporary_folder(launcher: Launcher, folder: Path) -> Launcher:
+    return dataclasses.replace(launcher, env={**launcher.env, "TMPDIR": str(folder)})
+
+
 def wait_until_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + TIMEOUT_S
     while alive := [pid for pid in pids if is_alive(pid)]:
         assert time.monotonic() < deadline, f"still there: {alive}"
+        os.sched_yield()
+
+
+def wait_until_empty(folder: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while left := list(folder.iterdir()):
+        assert time.monotonic() < deadline, f"still there: {left}"
         os.sched_yield()
 
 
@@ -143,10 +155,11 @@ def test_what_nohup_ignores_stays_ignored(launcher: Launcher) -> None:
         wait_until_gone(pids)
 
 
-def test_killed_launcher_leaves_nothing(launcher: Launcher) -> None:
-    with running(launcher) as (job, pids):
+def test_killed_launcher_leaves_nothing(launcher: Launcher, tmp_path: Path) -> None:
+    with running(with_temporary_folder(launcher, tmp_path)) as (job, pids):
         job.kill()
         wait_until_gone(pids)
+        wait_until_empty(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -164,16 +177,36 @@ def test_failure_on_another_host_is_summed_up(launcher: Launcher, tmp_path: Path
     hosts = f"{socket.gethostname()}:1,other-host:2"
     code = "import os, sys\nif os.environ['RANK'] == '2': raise ValueError('late')\nsys.stdin.read()"
     done = launcher.outside("-H", hosts, "--mpi-options", options, *python(code))
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
     assert re.search(r"rank 2 \(\S+, pid \d+\) exited with code 1: ValueError: late\n$", done.stderr)
 
 
-def test_killed_mpirun_leaves_nothing(launcher: Launcher) -> None:
-    with running(launcher) as (job, pids):
+def test_killed_mpirun_leaves_nothing(launcher: Launcher, tmp_path: Path) -> None:
+    with running(with_temporary_folder(launcher, tmp_path)) as (job, pids):
         (_, mpirun, *_) = descendants(job.pid)  # the first is its guard
         os.kill(mpirun, signal.SIGKILL)
         assert job.wait(TIMEOUT_S) not in (0, None)
         wait_until_gone(pids)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_guard_leaves_nothing(launcher: Launcher, tmp_path: Path) -> None:
+    with running(with_temporary_folder(launcher, tmp_path)) as (job, pids):
+        (guard, *_) = descendants(job.pid)
+        os.kill(guard, signal.SIGKILL)
+        assert job.wait(TIMEOUT_S) not in (0, None)
+        wait_until_gone(pids)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_own_folder_for_mpiruns_files_is_left_to_the_user(launcher: Launcher, tmp_path: Path) -> None:
+    if launcher.dialect is not Dialect.OPEN_MPI_5:
+        pytest.skip("only Open MPI 5 tells its ranks where its files are")
+    code = "import os; os.write(1, os.environ['PMIX_SERVER_TMPDIR'].encode())"
+    options = f"--prtemca prte_tmpdir_base {tmp_path}"
+    for words, env in ((("--mpi-options", options), {}), ((), {"PRTE_MCA_prte_tmpdir_base": str(tmp_path)})):
+        done = launcher.outside("-np", "1", *words, *python(code), **env)
+        assert (done.returncode, Path(done.stdout).parent) == (0, tmp_path)
 
 
 def on_terminal(launcher: Launcher, words: list[str], act: Callable[[int, bytes], None]) -> tuple[int, bytes]:
