@@ -17,6 +17,7 @@ from smddp.errors import SMDDPStateError
 from smddp.identity import Identity, read_identity, read_whole_number
 from smddp.launch.rank_env import fill_rank_environment
 from smddp.launcher_process import local_launcher_name
+from smddp.parting import parting_words
 
 __all__ = [
     "acquire",
@@ -34,9 +35,13 @@ def acquire(settings: Settings) -> _core.Runtime:
     """The engine of this process, started when there is none; it leaves its groups in order at exit."""
     runtime = _core.Runtime.acquire(to_native(settings))
     # Registered again each time, so that it runs before the handlers of modules imported earlier.
-    atexit.unregister(_core.leave_all)
-    atexit.register(_core.leave_all)
+    atexit.unregister(_leave_all)
+    atexit.register(_leave_all)
     return runtime
+
+
+def _leave_all() -> None:
+    _core.leave_all(parting_words())
 
 
 class _World:
@@ -187,12 +192,13 @@ def _grace() -> timedelta:
 
 def shutdown() -> None:
     """Finish what runs, tell the other ranks that this one leaves, and release everything. Legal at any time."""
+    why = parting_words()
     with _world.lock:
         native, _world.native = _world.native, None
         keyed, _world.keyed = _world.keyed, None
         _world.communicator = _world.runtime = None
         if keyed is not None:
             _core.KeyedCommunicator.set_of_process(None)
-            keyed.leave(_grace())
+            keyed.leave(_grace(), why)
         if native is not None:
-            native.leave(_grace())
+            native.leave(_grace(), why)

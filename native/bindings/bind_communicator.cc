@@ -124,7 +124,7 @@ void bind_communicator(py::module_& module) {
             return submit(self, request, Buffers{in, out}, std::move(owner));
           },
           py::arg("request"), py::arg("input"), py::arg("output"), py::arg("owner"))
-      .def("leave", &Communicator::leave, py::arg("grace"),
+      .def("leave", &Communicator::leave, py::arg("grace"), py::arg("why") = "",
            py::call_guard<py::gil_scoped_release>());
 
   py::class_<Runtime, std::shared_ptr<Runtime>>(module, "Runtime", kUnlocked)
@@ -150,9 +150,10 @@ void bind_communicator(py::module_& module) {
       .def_property_readonly("rank", &KeyedCommunicator::rank)
       .def_property_readonly("world", &KeyedCommunicator::world)
       .def("join", &join)
-      .def("leave", &KeyedCommunicator::leave, py::arg("grace"),
+      .def("leave", &KeyedCommunicator::leave, py::arg("grace"), py::arg("why") = "",
            py::call_guard<py::gil_scoped_release>());
-  module.def("leave_all", &Runtime::leave_all, py::call_guard<py::gil_scoped_release>());
+  module.def("leave_all", &Runtime::leave_all, py::arg("why") = "",
+             py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace smddp

@@ -31,8 +31,9 @@ def shown(finished: Finished) -> str:
 @after(failing("error", culprit=3, hosts=2))
 def test_error_of_the_script(finished: Finished) -> None:
     # Whichever line reaches the master first: the error, or that of a rank which the failed one has left.
-    assert re.search(r"rank ?3\b", shown(finished)), finished
-    assert "ValueError: the labels of step 50 are out of range" in finished.failure, finished
+    text = shown(finished)
+    assert re.search(r"rank ?3\b", text), finished
+    assert "ValueError: the labels of step 50 are out of range" in text, finished
 
 
 @after(failing("mismatch", culprit=1))

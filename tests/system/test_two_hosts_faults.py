@@ -51,6 +51,20 @@ def test_killed_on_the_other_host(hosts: TwoHosts, victim: int) -> None:
             assert named(message) == {(victim, "nodeb")}, f"rank {rank.rank}: {message}"
 
 
+@pytest.mark.parametrize("victim", [1, 3])
+def test_exception_is_told_on_both_hosts(hosts: TwoHosts, victim: int) -> None:
+    case = "integration.faults.cases.training:until_step"
+    with World(4, case, "30", str(victim), "40", "exception", starter=hosts, hosts=(2, 2), seconds=100) as world:
+        ranks = world.join()
+        for rank in ranks:
+            if rank.rank == victim:
+                assert rank.last_line == 'KeyError: "an error of the user\'s own"'
+                continue
+            message = raised(rank, "SMDDPPeerLostError", since=ranks[victim].ended, within=5)
+            left = rf"rank {victim} \({PLACES[victim]}, pid \d+\) left the group after \d+ operations"
+            assert re.search(left + ': KeyError: "an error of the user\'s own"$', message), message
+
+
 def test_stopped_on_the_other_host(hosts: TwoHosts) -> None:
     with loop(hosts, TIMEOUT) as world:
         world.wait_for("step 3")

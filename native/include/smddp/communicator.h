@@ -73,8 +73,9 @@ class SMDDP_API Communicator {
   void set_waiting(bool waiting);
   /// Finishes what was submitted (at most `grace`), tells the others that this rank is leaving, and
   /// closes. Operations that others submitted and this rank did not fail there, naming this rank.
-  /// Idempotent.
-  void leave(std::chrono::milliseconds grace);
+  /// Idempotent. `why`: one line for their errors, such as "ValueError: bad batch", where a failure
+  /// is the reason; of more than 200 bytes the rest is left out.
+  void leave(std::chrono::milliseconds grace, const std::string& why = {});
 
   /// "shm", "tcp", "shm+tcp", "inproc", or "none" for a world of one; "unconnected" before the
   /// members met.

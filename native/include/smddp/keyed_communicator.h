@@ -53,7 +53,7 @@ class SMDDP_API KeyedCommunicator {
   /// The result is the rank that has run the most, the lowest of them when there are several.
   std::future<Result<Rank>> join();
   /// As Communicator::leave.
-  void leave(std::chrono::milliseconds grace);
+  void leave(std::chrono::milliseconds grace, const std::string& why = {});
 
  private:
   std::shared_ptr<KeyedQueue> queue_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "smddp/communicator.h"
 #include "smddp/config.h"
@@ -26,8 +27,9 @@ class SMDDP_API Runtime {
   Result<std::unique_ptr<Communicator>> create_communicator(CommunicatorOptions options,
                                                             const Config& config);
 
-  /// Leaves all communicators of the process in order; called at interpreter exit.
-  static void leave_all();
+  /// Leaves all communicators of the process in order; called at interpreter exit. `why` as in
+  /// Communicator::leave.
+  static void leave_all(const std::string& why = {});
 
  private:
   std::shared_ptr<RuntimeImpl> impl_;

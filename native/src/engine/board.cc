@@ -10,10 +10,18 @@ namespace {
 // A rank that waits says so twice a second; it may be held up by a busy machine.
 constexpr std::chrono::milliseconds kWaitingIsNews{1500};
 
+/// How many bytes of a text in UTF-8 fit into `limit` without a character being cut.
+std::size_t whole_characters(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return text.size();
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0U) == 0x80U) --limit;
+  return limit;
+}
+
 }  // namespace
 
 std::size_t Board::bytes_needed(int world, int local_size) {
-  return sizeof(FaultAuthor) + static_cast<std::size_t>(world) * sizeof(RankEntry) +
+  return sizeof(FaultAuthor) +
+         static_cast<std::size_t>(world) * (sizeof(RankEntry) + sizeof(PartingWords)) +
          static_cast<std::size_t>(local_size) * (sizeof(SleepFlag) + sizeof(FaultText));
 }
 
@@ -21,7 +29,8 @@ Board::Board(std::span<std::byte> memory, int world, int local_size, int self)
     : self_(self),
       fault_(reinterpret_cast<FaultAuthor*>(memory.data())),
       ranks_(reinterpret_cast<RankEntry*>(fault_ + 1)),
-      sleepers_(reinterpret_cast<SleepFlag*>(ranks_ + world)),
+      words_(reinterpret_cast<PartingWords*>(ranks_ + world)),
+      sleepers_(reinterpret_cast<SleepFlag*>(words_ + world)),
       texts_(reinterpret_cast<FaultText*>(sleepers_ + local_size)) {}
 
 // The signature is for reports only: a reader that meets a half-written one shows a wrong text,
@@ -69,7 +78,12 @@ std::optional<Rank> Board::waits_for(Rank rank, Deadline::Clock::time_point now)
   return theirs.waits_for.load(std::memory_order_relaxed);
 }
 
-void Board::set_left(Rank rank, std::uint64_t operations) noexcept {
+void Board::set_left(Rank rank, std::uint64_t operations, std::string_view why) noexcept {
+  std::array<std::uint64_t, kMaxPartingWords / sizeof(std::uint64_t)> words{};
+  std::memcpy(words.data(), why.data(), whole_characters(why, kMaxPartingWords));
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    words_[rank].text[i].store(words[i], std::memory_order_relaxed);
+  }
   // As for a stage: who falls asleep sees it in its last look, or this rank sees the sleep flag.
   entry(rank).left.store(operations + 1, std::memory_order_seq_cst);
 }
@@ -77,6 +91,16 @@ void Board::set_left(Rank rank, std::uint64_t operations) noexcept {
 std::optional<std::uint64_t> Board::left_after(Rank rank) const noexcept {
   const std::uint64_t left = entry(rank).left.load(std::memory_order_acquire);
   return left == 0 ? std::nullopt : std::optional<std::uint64_t>{left - 1};
+}
+
+std::string Board::parting_words(Rank rank) const {
+  if (!left_after(rank)) return {};
+  std::array<std::uint64_t, kMaxPartingWords / sizeof(std::uint64_t)> words;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    words[i] = words_[rank].text[i].load(std::memory_order_relaxed);
+  }
+  const auto* text = reinterpret_cast<const char*>(words.data());
+  return {text, ::strnlen(text, kMaxPartingWords)};
 }
 
 void Board::set_finished(Rank rank) noexcept {

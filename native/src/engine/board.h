@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "smddp/deadline.h"
 #include "smddp/status.h"
@@ -48,9 +49,13 @@ class Board {
   /// saying so.
   std::optional<Rank> waits_for(Rank rank, Deadline::Clock::time_point now) const noexcept;
 
-  /// The rank will take part in its first `operations` operations and no more.
-  void set_left(Rank rank, std::uint64_t operations) noexcept;
+  static constexpr std::size_t kMaxPartingWords = 200;
+  /// The rank will take part in its first `operations` operations and no more. `why`: its parting
+  /// words, in UTF-8; what is too long is cut.
+  void set_left(Rank rank, std::uint64_t operations, std::string_view why = {}) noexcept;
   std::optional<std::uint64_t> left_after(Rank rank) const noexcept;
+  /// Of a rank that has left; empty when it had nothing to say.
+  std::string parting_words(Rank rank) const;
   /// The rank has left and nothing of what it took part in is still to come from it.
   void set_finished(Rank rank) noexcept;
   bool has_finished(Rank rank) const noexcept;
@@ -75,6 +80,11 @@ class Board {
     std::atomic<std::int64_t> waited_at;   ///< ticks of the host's clock; 0: does not wait
     std::atomic<std::uint64_t> waited_in;  ///< value of `started` that it belongs to
   };
+  /// Zeros after the text. All local ranks that hear of a rank's leaving write the same, perhaps at
+  /// the same time.
+  struct alignas(64) PartingWords {
+    std::array<std::atomic<std::uint64_t>, kMaxPartingWords / sizeof(std::uint64_t)> text;
+  };
   struct alignas(64) SleepFlag {
     std::atomic<std::uint32_t> asleep;
   };
@@ -96,6 +106,7 @@ class Board {
   int self_;
   FaultAuthor* fault_;
   RankEntry* ranks_;
+  PartingWords* words_;
   SleepFlag* sleepers_;
   FaultText* texts_;
 };

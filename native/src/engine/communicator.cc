@@ -23,7 +23,9 @@ void Communicator::meet() {
 Work Communicator::connect() { return impl_->connect(); }
 Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
 void Communicator::set_waiting(bool waiting) { impl_->set_waiting(waiting); }
-void Communicator::leave(std::chrono::milliseconds grace) { impl_->leave(Deadline::after(grace)); }
+void Communicator::leave(std::chrono::milliseconds grace, const std::string& why) {
+  impl_->leave(Deadline::after(grace), why);
+}
 std::string Communicator::transport() const { return impl_->transport(); }
 int Communicator::hosts() const { return impl_->hosts(); }
 

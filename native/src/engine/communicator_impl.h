@@ -46,9 +46,9 @@ class CommunicatorImpl final : public CompletionSink,
   Work connect();
   Work submit(Request&& request);
   void set_waiting(bool waiting);
-  /// The first half of leaving: refuses new operations and tells the others.
-  void announce_leave();
-  void leave(Deadline deadline);
+  /// The first half of leaving: refuses new operations and tells the others, and `why`.
+  void announce_leave(const std::string& why);
+  void leave(Deadline deadline, const std::string& why);
   std::string transport() const;
   int hosts() const;
 
@@ -121,7 +121,7 @@ class CommunicatorImpl final : public CompletionSink,
   void tell_others(const Fault& fault);
   bool go_on_telling();
   std::uint64_t submitted() const;
-  void say_goodbye();
+  void say_goodbye(const std::string& why);
   void close_group(Deadline deadline);
 
   RuntimeImpl& runtime_;

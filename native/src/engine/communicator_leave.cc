@@ -22,7 +22,7 @@ void pause() { std::this_thread::sleep_for(std::chrono::microseconds{100}); }
 
 }  // namespace
 
-void CommunicatorImpl::announce_leave() {
+void CommunicatorImpl::announce_leave(const std::string& why) {
   if (in_forked_child()) return;
   leaving_.store(true);
   if (phase_.load() != Phase::kReady) return;
@@ -30,11 +30,11 @@ void CommunicatorImpl::announce_leave() {
     if (closed_.load()) return;  // another thread has left meanwhile
     ::sched_yield();
   }
-  say_goodbye();
+  say_goodbye(why);
   drop_baton();
 }
 
-void CommunicatorImpl::leave(Deadline deadline) {
+void CommunicatorImpl::leave(Deadline deadline, const std::string& why) {
   if (in_forked_child() || left_.exchange(true)) return;
   leaving_.store(true);
   // What was submitted before the members met still runs once they have, and others may have
@@ -46,13 +46,13 @@ void CommunicatorImpl::leave(Deadline deadline) {
   meeting_.cancel();
   const Deadline decision = Deadline::after(kClosingTime);
   while (is_connecting() && !decision.passed()) pause();
-  announce_leave();
+  announce_leave(why);
   // An operation that its caller drives is not counted, but he holds the baton. Asked first,
   // because he counts it before he drops that.
   while ((baton_.is_taken() || is_busy()) && !deadline.passed()) pause();
   runtime_.progress().remove(*this);
   take_baton();
-  if (phase_.load() == Phase::kReady) say_goodbye();  // the members have met only now
+  if (phase_.load() == Phase::kReady) say_goodbye(why);  // the members have met only now
   closed_.store(true, std::memory_order_seq_cst);
   end_pending();
   const Deadline closing = std::max(deadline, Deadline::after(kClosingTime));
@@ -85,15 +85,15 @@ std::uint64_t CommunicatorImpl::submitted() const {
   return sequence_ + static_cast<std::uint64_t>(pending_.load() - not_queued);
 }
 
-void CommunicatorImpl::say_goodbye() {
+void CommunicatorImpl::say_goodbye(const std::string& why) {
   if (std::exchange(said_goodbye_, true)) return;
-  const std::uint64_t operations = submitted();
-  group_->board->set_left(options_.rank, operations);
+  const Notice leaving{.kind = Notice::Kind::kLeft, .operations = submitted(), .text = why};
+  group_->board->set_left(options_.rank, leaving.operations, leaving.text);
   group_->bell->ring();
-  watch_->broadcast(Notice{.kind = Notice::Kind::kLeft, .operations = operations});
+  watch_->broadcast(leaving);
   if (mailbox_ && !failed_.load()) {
     take_messages();
-    mailbox_->say_goodbye();
+    mailbox_->say_goodbye(leaving);
   }
 }
 

@@ -34,10 +34,11 @@ void leave_unused(Group& group, const Config& config) {
   group.board->set_finished(group.self);
   group.bell->ring();
   Watch watch{group, config};
-  watch.broadcast(Notice{.kind = Notice::Kind::kLeft});
+  const Notice leaving{.kind = Notice::Kind::kLeft};
+  watch.broadcast(leaving);
   watch.broadcast(Notice{.kind = Notice::Kind::kFinished});
   Mailbox mailbox{group};
-  mailbox.say_goodbye();
+  mailbox.say_goodbye(leaving);
   DeafSink sink;
   const auto is_delivered = [&] {
     return (!group.transport || group.transport->delivered()) && mailbox.delivered();

@@ -60,6 +60,8 @@ std::future<Result<Rank>> KeyedCommunicator::join() {
   queue_->join([joined](Result<Rank> last) { joined->set_value(std::move(last)); });
   return joined->get_future();
 }
-void KeyedCommunicator::leave(std::chrono::milliseconds grace) { queue_->group().leave(grace); }
+void KeyedCommunicator::leave(std::chrono::milliseconds grace, const std::string& why) {
+  queue_->group().leave(grace, why);
+}
 
 }  // namespace smddp

@@ -140,7 +140,7 @@ void Mailbox::notice(Rank peer, std::span<const std::byte> bytes) {
       on_accept(peer, note->id);
       break;
     case MessageNote::Kind::kGoodbye:
-      said_goodbye_[static_cast<std::size_t>(peer)] = true;
+      on_goodbye(peer, bytes.subspan(sizeof(*note)));
       break;
     case MessageNote::Kind::kFault:
       if (!fault_) fault_ = decode(bytes.subspan(sizeof(*note)));
@@ -157,6 +157,12 @@ void Mailbox::on_message(Rank from, const MessageNote& note, std::span<const std
   } else {
     receive(first, from, note, payload);
   }
+}
+
+void Mailbox::on_goodbye(Rank from, std::span<const std::byte> leaving) {
+  said_goodbye_[static_cast<std::size_t>(from)] = true;
+  const std::optional<Notice> notice = decode(leaving);
+  if (notice) group_.board->set_left(from, notice->operations, notice->text);
 }
 
 void Mailbox::on_accept(Rank from, std::uint64_t offer) {
@@ -219,9 +225,11 @@ void Mailbox::tell_of_fault(const Notice& fault) {
   }
 }
 
-void Mailbox::say_goodbye() {
+void Mailbox::say_goodbye(const Notice& leaving) {
+  const std::string bytes = encode(leaving);
   for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
-    if (rank != group_.self) tell(rank, {.kind = MessageNote::Kind::kGoodbye});
+    if (rank == group_.self) continue;
+    tell(rank, {.kind = MessageNote::Kind::kGoodbye}, std::as_bytes(std::span{bytes}));
   }
   progress();
 }

@@ -75,8 +75,9 @@ class Mailbox final : public CompletionSink {
   void tell_of_fault(const Notice& fault);
   /// What another rank has told so.
   const std::optional<Notice>& fault() const noexcept { return fault_; }
-  /// Tells everybody that this rank will post nothing more.
-  void say_goodbye();
+  /// Tells everybody that this rank will post nothing more. The notice of its leaving goes along:
+  /// the one of the transport for collectives may come later.
+  void say_goodbye(const Notice& leaving);
   /// Everything was handed over to the other ranks' hosts.
   bool delivered() const;
 
@@ -109,6 +110,7 @@ class Mailbox final : public CompletionSink {
   void post_send(Transfer& transfer);
   void post_receive(Transfers::iterator transfer);
   void on_message(Rank from, const MessageNote& note, std::span<const std::byte> payload);
+  void on_goodbye(Rank from, std::span<const std::byte> leaving);
   void on_accept(Rank from, std::uint64_t offer);
   void receive(Transfers::iterator transfer, Rank from, const MessageNote& note,
                std::span<const std::byte> payload);

@@ -19,7 +19,7 @@ struct MessageNote {
     kWhole,    ///< a short message: its bytes follow
     kOffer,    ///< a long message that waits for a receive
     kAccept,   ///< the receive is there: send the bytes of offer `id`
-    kGoodbye,  ///< the sender will offer nothing more
+    kGoodbye,  ///< the sender will offer nothing more: an encoded Notice of its leaving follows
     kFault     ///< the group has failed: an encoded Notice follows
   };
   Kind kind = Kind::kGoodbye;
@@ -40,7 +40,7 @@ inline std::optional<MessageNote> to_note(std::span<const std::byte> bytes) {
   if (bytes.size() < sizeof(note)) return std::nullopt;
   std::memcpy(&note, bytes.data(), sizeof(note));
   if (note.kind > MessageNote::Kind::kFault) return std::nullopt;
-  if (note.kind == MessageNote::Kind::kFault) return note;
+  if (note.kind >= MessageNote::Kind::kGoodbye) return note;
   const bool whole = note.kind == MessageNote::Kind::kWhole;
   const std::size_t payload = whole ? note.count * size_of(note.dtype) : 0;
   if (bytes.size() != sizeof(note) + payload) return std::nullopt;

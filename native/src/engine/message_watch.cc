@@ -31,7 +31,7 @@ void MessageWatch::inspect(Mailbox::Transfer& transfer, const std::vector<Rank>&
   } else if (mailbox_.is_hopeless(transfer)) {
     const Rank peer = transfer.peer();
     const std::string who = peer == kAnyRank ? "all other ranks have left the group"
-                                             : watch_.culprits({peer}, "has left the group");
+                                             : watch_.leaver(peer, "has left the group");
     watch_.report(StatusCode::kPeerLost, whose(transfer) + " failed: " + who);
   } else if (transfer.work->deadline.passed()) {
     watch_.report(StatusCode::kTimeout, whose(transfer) + " timed out after " +

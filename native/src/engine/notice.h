@@ -22,7 +22,7 @@ struct Notice {
   Rank waits_for = 0;                 ///< kStarted: who holds the sender up
   std::uint64_t operations = 0;       ///< kLeft: how many it took part in; kFault: in which
   StatusCode code = StatusCode::kOk;  ///< kFault
-  std::string text;                   ///< kFault
+  std::string text;                   ///< kFault; kLeft: parting words
 };
 
 std::string encode(const Notice& notice);

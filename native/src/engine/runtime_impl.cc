@@ -135,7 +135,7 @@ Result<std::unique_ptr<Communicator>> Runtime::create_communicator(CommunicatorO
   return std::make_unique<Communicator>(impl_, std::move(communicator));
 }
 
-void Runtime::leave_all() {
+void Runtime::leave_all(const std::string& why) {
   if (in_forked_child()) return;
   std::vector<std::shared_ptr<CommunicatorImpl>> alive;
   {
@@ -147,11 +147,11 @@ void Runtime::leave_all() {
   // All others hear of it at once, however long the groups before theirs take.
   std::chrono::milliseconds grace{0};
   for (const auto& communicator : alive) {
-    communicator->announce_leave();
+    communicator->announce_leave(why);
     grace = std::max(grace, communicator->config().leave_grace);
   }
   const Deadline deadline = Deadline::after(grace);
-  for (const auto& communicator : alive) communicator->leave(deadline);
+  for (const auto& communicator : alive) communicator->leave(deadline, why);
 }
 
 }  // namespace smddp

@@ -134,7 +134,7 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
       group_.board->set_waiting(peer, notice->signature.sequence, notice->waits_for, Clock::now());
       break;
     case Notice::Kind::kLeft:
-      group_.board->set_left(peer, notice->operations);
+      group_.board->set_left(peer, notice->operations, notice->text);
       break;
     case Notice::Kind::kFinished:
       group_.board->set_finished(peer);
@@ -179,7 +179,7 @@ void Watch::look_for_leavers() {
     const auto operations = group_.board->left_after(rank);
     if (rank == group_.self || !operations || *operations > operation_.sequence) continue;
     const std::string how = "left the group after " + std::to_string(*operations) + " operations";
-    report(StatusCode::kPeerLost, operation() + " failed: " + culprits({rank}, how));
+    report(StatusCode::kPeerLost, operation() + " failed: " + leaver(rank, how));
     return;
   }
 }
@@ -263,6 +263,11 @@ std::string Watch::culprits(const std::vector<Rank>& ranks, const std::string& w
     text += group_.name_of(rank) + " " + what + last_seen(rank);
   }
   return text;
+}
+
+std::string Watch::leaver(Rank rank, const std::string& how) const {
+  const std::string why = group_.board->parting_words(rank);
+  return why.empty() ? culprits({rank}, how) : group_.name_of(rank) + " " + how + ": " + why;
 }
 
 Deadline Watch::next_look() {

@@ -50,6 +50,8 @@ class Watch {
   std::vector<Rank> dead() const;
   /// "rank 1 (hostA, pid 7) died, last operation: barrier #3; rank 2 ..."
   std::string culprits(const std::vector<Rank>& ranks, const std::string& what) const;
+  /// "rank 1 (hostA, pid 7) has left the group: ValueError: late", with `how` it has left
+  std::string leaver(Rank rank, const std::string& how) const;
   /// Tells ranks of other hosts.
   void broadcast(const Notice& notice);
   /// When `inspect` should be called at the latest.

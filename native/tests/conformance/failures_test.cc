@@ -104,6 +104,35 @@ TEST_CASE("leaving without grace ends all that is pending, and the others learn 
   });
 }
 
+TEST_CASE("the others learn why a rank has left, from collectives and from messages") {
+  for_each_fabric([](const World& world) {
+    world.run([&](Rank rank) {
+      const auto collectives = world.join(rank, "collectives");
+      const auto messages = world.join(rank, "messages");
+      finish(collectives->connect());
+      finish(messages->connect());
+      if (rank == 2) {
+        collectives->leave(std::chrono::milliseconds{0}, "ValueError: bad batch");
+        messages->leave(std::chrono::milliseconds{0}, "KeyError: 'labels'");
+        return;
+      }
+      const Status barrier = outcome_of(*collectives, {.collective = Collective::kBarrier});
+      expect(barrier.code() == StatusCode::kPeerLost, barrier.message());
+      expect(names(barrier, 2), barrier.message());
+      expect(barrier.message().ends_with(" operations: ValueError: bad batch"), barrier.message());
+      float value = 0;
+      const Status received = outcome_of(*messages, {.message = MessageSide::kRecv,
+                                                     .dtype = DType::kFloat32,
+                                                     .peer = 2,
+                                                     .out = &value,
+                                                     .count = 1});
+      expect(received.code() == StatusCode::kPeerLost, received.message());
+      expect(received.message().ends_with("has left the group: KeyError: 'labels'"),
+             received.message());
+    });
+  });
+}
+
 TEST_CASE("all_to_all with counts that do not fit together is an error, never wrong data") {
   for_each_fabric([](const World& world) {
     world.run([&](Rank rank) {

@@ -54,9 +54,36 @@ TEST_CASE_FIXTURE(Fixture, "a wait ends with its operation") {
 
 TEST_CASE_FIXTURE(Fixture, "leaving is remembered with its number of operations") {
   CHECK_FALSE(board.left_after(2).has_value());
+  CHECK(board.parting_words(2).empty());
   board.set_left(2, 0);
   CHECK(board.left_after(2) == 0);
+  CHECK(board.parting_words(2).empty());
   CHECK_FALSE(board.left_after(1).has_value());
+}
+
+TEST_CASE_FIXTURE(Fixture, "parting words are whole, or cut between two characters") {
+  const std::string longest(Board::kMaxPartingWords, 'w');
+  board.set_left(4, 3, longest);
+  CHECK(board.parting_words(4) == longest);
+  CHECK(board.left_after(4) == 3);
+  board.set_left(3, 3, longest.substr(1) + "\u00e4");
+  CHECK(board.parting_words(3) == longest.substr(1));
+  board.set_left(1, 0, "ValueError: bad batch");
+  CHECK(board.parting_words(1) == "ValueError: bad batch");
+  CHECK(board.parting_words(0).empty());
+  CHECK_FALSE(board.is_asleep(0));
+}
+
+TEST_CASE_FIXTURE(Fixture, "parting words are heard by all local ranks at once") {
+  std::vector<std::thread> hearers;
+  for (int hearer = 0; hearer < kLocal; ++hearer) {
+    hearers.emplace_back([this, hearer] {
+      Board view{memory.bytes(), kWorld, kLocal, hearer};
+      view.set_left(4, 9, "KeyError: 'a'");
+      CHECK(view.parting_words(4) == "KeyError: 'a'");
+    });
+  }
+  for (std::thread& hearer : hearers) hearer.join();
 }
 
 TEST_CASE_FIXTURE(Fixture, "of many faults exactly one is recorded, whole") {

@@ -27,7 +27,10 @@ TEST_CASE("a notice survives its encoding") {
       .kind = Notice::Kind::kStarted, .signature = {.sequence = 9, .count = 4}, .waits_for = 6};
   CHECK(decode_text(encode(started))->signature == started.signature);
   CHECK(decode_text(encode(started))->waits_for == 6);
-  CHECK(decode_text(encode(Notice{.kind = Notice::Kind::kLeft, .operations = 5}))->operations == 5);
+  const auto left = decode_text(
+      encode(Notice{.kind = Notice::Kind::kLeft, .operations = 5, .text = "ValueError: a"}));
+  CHECK(left->operations == 5);
+  CHECK(left->text == "ValueError: a");
 }
 
 TEST_CASE("truncated bytes and unknown kinds are no notice") {

@@ -13,6 +13,8 @@ from support.world import World
 CASES = "integration.faults.cases.training"
 #: How a rank ends, and its exit code.
 ENDINGS = {"exception": 1, "exit 3": 3, "exit 0": 0, "_exit 4": 4}
+#: What the others are told of the exception.
+PARTING_WORDS = ': KeyError: "an error of the user\'s own"'
 
 
 def check_leaving(world: World, gone: int, ending: str, *, torch: bool) -> None:
@@ -27,14 +29,15 @@ def check_leaving(world: World, gone: int, ending: str, *, torch: bool) -> None:
                 continue
             message = assert_raised(rank, "SMDDPPeerLostError", torch=torch, since=left)
             assert f"rank {gone} (" in message
-            assert ("died" if ending.startswith("_exit") else "left the group") in message
+            assert ("died" if ending.startswith("_exit") else "left the group after") in message
+            assert message.endswith(PARTING_WORDS) == (ending == "exception"), message
             assert "all_reduce #" in message
         assert_nothing_left(world)
 
 
 @pytest.mark.parametrize(
     ("link", "ending"),
-    select(product(LINKS, ENDINGS), lambda case: case[0] == "shm" or case[1] in ("exit 0", "_exit 4")),
+    select(product(LINKS, ENDINGS), lambda case: case[0] in ("shm", "3+1") or case[1] in ("exit 0", "_exit 4")),
 )
 def test_left_in_the_middle(template: Template, link: str, ending: str) -> None:
     case = f"{CASES}:until_step"
