@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from system.two_hosts import NAMESPACES, SECONDS, TwoHosts, two_hosts
+
+from support.netlab.lab import NAMESPACES, SECONDS, Lab, netlab
+from support.netlab.spec import LabSpec
+from support.seeds import seed, show_seed  # noqa: F401 - fixtures
+
+TWO_HOSTS = LabSpec(hosts=2)
 
 
 def why_not() -> str | None:
-    """Why two hosts cannot be made here, or None."""
+    """Why hosts cannot be made here, or None."""
     if os.geteuid() != 0:
         return "making network namespaces needs root"
-    missing = [program for program in ("ip", "unshare", "nsenter", "hostname") if shutil.which(program) is None]
+    missing = [program for program in ("ip", "tc", "unshare", "nsenter", "hostname") if shutil.which(program) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (Debian packages iproute2, util-linux, hostname)"
     tried = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, text=True, timeout=SECONDS)
@@ -29,9 +34,9 @@ def hosts_possible() -> None:
 
 
 @pytest.fixture
-def hosts(hosts_possible: None) -> Iterator[TwoHosts]:
+def hosts(hosts_possible: None) -> Iterator[Lab]:
     """Two hosts that the test has for itself."""
-    with two_hosts() as hosts:
+    with netlab(TWO_HOSTS) as hosts:
         yield hosts
 
 

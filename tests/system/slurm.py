@@ -1,4 +1,4 @@
-"""A Slurm cluster of the two simulated hosts: nodea controls it, and both run jobs.
+"""A Slurm cluster of simulated hosts: the first controls it, and all run jobs.
 
 State, key and sockets lie in a temporary folder. Process tracking, accounting and task placement need no control
 groups, so that this works where those are not to be had.
@@ -12,30 +12,31 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from system.two_hosts import NAMES, SECONDS, TwoHosts
-
 from support.jobs import Job, run_job
+from support.netlab.lab import SECONDS, Lab, netlab
+from support.netlab.spec import LabSpec
 
 __all__ = ["Slurm", "slurm", "why_no_slurm"]
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sinfo", "scontrol")
 INSTALL = "apt-get install slurm-wlm munge"
 CPUS = 4
+MUNGE_PLACES = ("socket", "key-file", "log-file", "pid-file", "seed-file")
 
-CONFIGURATION = f"""
+CONFIGURATION = """
 ClusterName=test
-SlurmctldHost={NAMES[0]}
+SlurmctldHost={first}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={{folder}}/munge.socket
+AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
-StateSaveLocation={{folder}}/state
-SlurmdSpoolDir={{folder}}/%n
-SlurmctldPidFile={{folder}}/slurmctld.pid
-SlurmdPidFile={{folder}}/%n.pid
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -45,7 +46,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
-NodeName={",".join(NAMES)} CPUs={CPUS}
+NodeName={names} CPUs={cpus}
 PartitionName=all Nodes=ALL Default=YES
 """
 
@@ -60,62 +61,64 @@ def why_no_slurm() -> str | None:
 class Slurm:
     """The cluster; `env` is what its programs need in the environment."""
 
-    def __init__(self, hosts: TwoHosts, env: Mapping[str, str]) -> None:
+    def __init__(self, hosts: Lab, env: Mapping[str, str]) -> None:
+        self.nodes = hosts.spec.names
         self._hosts = hosts
         self._env = env
 
     def srun(self, *words: str, timeout: float) -> Job:
-        """Run `srun` on nodea with these words."""
+        """Run `srun` on the first host with these words."""
         return run_job(self._hosts.enter(0, "srun", "--quiet", *words), timeout=timeout, env=self._env)
 
     def ask(self, *words: str) -> str:
-        """What a command on nodea prints; '' if it fails."""
+        """What a command on the first host prints; '' if it fails."""
         argv = self._hosts.enter(0, *words)
         return subprocess.run(argv, env=self._env, capture_output=True, text=True, timeout=SECONDS).stdout
 
 
 @contextlib.contextmanager
-def slurm(hosts: TwoHosts) -> Iterator[Slurm]:
-    """Start the cluster's daemons in the hosts, which end with them."""
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
+def slurm(spec: LabSpec) -> Iterator[Slurm]:
+    """Make hosts and start the cluster's daemons in them, which end with the hosts, and those before their files."""
+    with tempfile.TemporaryDirectory(prefix="slurm-") as name, netlab(spec) as hosts:
         folder = Path(name)
-        folder.chmod(0o711)  # munge wants its socket where everybody can reach it
-        (folder / "state").mkdir()
-        for node in NAMES:
-            (folder / node).mkdir()
-        (folder / "slurm.conf").write_text(CONFIGURATION.format(folder=folder), encoding="ascii")
-        env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
-        env["PATH"] = os.pathsep.join([env.get("PATH", ""), "/usr/sbin"])
-        munge = _start_munge(folder, env)
-        try:
-            _start_daemon(hosts, 0, ["slurmctld", "-D"], env, folder / "slurmctld.log")
-            for host, node in enumerate(NAMES):
-                _start_daemon(hosts, host, ["slurmd", "-D", "-N", node], env, folder / f"{node}.log")
-            cluster = Slurm(hosts, env)
-            _wait_until_idle(cluster, folder)
-            yield cluster
-        finally:
-            subprocess.run([*munge, "--stop"], env=env, capture_output=True, timeout=SECONDS)
+        env = _write_files(folder, spec.names)
+        _start_munge(hosts, env, folder)
+        _start_daemon(hosts, 0, ["slurmctld", "-D"], env, folder / "slurmctld.log")
+        for host, node in enumerate(spec.names):
+            _start_daemon(hosts, host, ["slurmd", "-D", "-N", node], env, folder / f"{node}.log")
+        cluster = Slurm(hosts, env)
+        _wait_until_idle(cluster, folder)
+        yield cluster
 
 
-def _start_munge(folder: Path, env: Mapping[str, str]) -> list[str]:
-    """Start the daemon that vouches for users, and come back when it listens; returns the command without a verb."""
+def _write_files(folder: Path, nodes: Sequence[str]) -> dict[str, str]:
+    """Make what the daemons want to find; returns the environment that leads there."""
+    folder.chmod(0o711)  # munge wants its socket where everybody can reach it
+    for name in ("state", *nodes):
+        (folder / name).mkdir()
+    text = CONFIGURATION.format(folder=folder, first=nodes[0], names=",".join(nodes), cpus=CPUS)
+    (folder / "slurm.conf").write_text(text, encoding="ascii")
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    return {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": path}
+
+
+def _start_munge(hosts: Lab, env: Mapping[str, str], folder: Path) -> None:
+    """Start the daemon that vouches for users, and come back when it listens."""
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(128))
-    munge = ["munged", f"--socket={folder}/munge.socket"]
-    places = [f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "log", "pid", "seed")]
-    subprocess.run([*munge, *places], env=env, check=True, capture_output=True, timeout=SECONDS)
-    return munge
+    places = [f"--{kind}={folder}/munge.{kind.removesuffix('-file')}" for kind in MUNGE_PLACES]
+    # One for all hosts: they see the same files, so its socket is everywhere.
+    subprocess.run(hosts.enter(0, "munged", *places), env=env, check=True, capture_output=True, timeout=SECONDS)
 
 
-def _start_daemon(hosts: TwoHosts, host: int, argv: list[str], env: Mapping[str, str], log: Path) -> None:
+def _start_daemon(hosts: Lab, host: int, argv: list[str], env: Mapping[str, str], log: Path) -> None:
     with log.open("wb") as file:
         hosts.run_rank(host, argv, env, file.fileno(), file.fileno())
 
 
 def _wait_until_idle(cluster: Slurm, folder: Path) -> None:
     deadline = time.monotonic() + SECONDS
-    while cluster.ask("sinfo", "--noheader", "--format=%T %D").split() != ["idle", str(len(NAMES))]:
+    while cluster.ask("sinfo", "--noheader", "--format=%T %D").split() != ["idle", str(len(cluster.nodes))]:
         logs = "\n".join(path.read_text(errors="replace") for path in folder.glob("*.log"))
         assert time.monotonic() < deadline, f"the cluster did not start:\n{logs}"

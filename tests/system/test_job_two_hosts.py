@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from system.two_hosts import NAMES, TwoHosts
+from system.conftest import TWO_HOSTS
 
 from support.jobs import BIN, run_job
+from support.netlab.lab import Lab
 
 pytestmark = pytest.mark.timeout(200)
+
+NAMES = TWO_HOSTS.names
 
 #: In the place of ssh: mpirun calls it with a host and a command.
 AGENT = """#!/bin/sh
@@ -59,8 +62,8 @@ Job(launcher=Options(program=(), mpirun=mpirun), **arguments).fit(job_name="job"
 MPIRUNS = {"this-environment": str(BIN / "mpirun"), "open-mpi-of-the-system": shutil.which("mpirun.openmpi")}
 
 
-def fit(hosts: TwoHosts, folder: Path, mpirun: str, names: Sequence[str], **arguments: object) -> list[str | Path]:
-    """The command that runs a job of four ranks from nodea."""
+def fit(hosts: Lab, folder: Path, mpirun: str, names: Sequence[str], **arguments: object) -> list[str | Path]:
+    """The command that runs a job of four ranks from node0."""
     cases = "\n".join(
         f"{name}) enter={shlex.quote(shlex.join(hosts.enter(number)))} ;;" for number, name in enumerate(NAMES)
     )
@@ -87,7 +90,7 @@ def fit(hosts: TwoHosts, folder: Path, mpirun: str, names: Sequence[str], **argu
 
 @pytest.mark.parametrize("kind", MPIRUNS)
 @pytest.mark.parametrize("names", [NAMES, NAMES[::-1]], ids=["here-first", "here-last"])
-def test_ranks_know_their_hosts(hosts: TwoHosts, tmp_path: Path, kind: str, names: Sequence[str]) -> None:
+def test_ranks_know_their_hosts(hosts: Lab, tmp_path: Path, kind: str, names: Sequence[str]) -> None:
     mpirun = MPIRUNS[kind]
     if mpirun is None:
         pytest.skip(f"no mpirun of this kind here: {kind}")
@@ -102,7 +105,7 @@ def test_ranks_know_their_hosts(hosts: TwoHosts, tmp_path: Path, kind: str, name
         assert found["cwd"] == str(tmp_path / "src")
 
 
-def test_failure_on_the_other_host(hosts: TwoHosts, tmp_path: Path) -> None:
+def test_failure_on_the_other_host(hosts: Lab, tmp_path: Path) -> None:
     command = fit(hosts, tmp_path, str(BIN / "mpirun"), NAMES, arguments=["--fail"])
     job = run_job(command, timeout=150)
     assert job.returncode == 1

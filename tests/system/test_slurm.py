@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from system.conftest import TWO_HOSTS
 from system.slurm import Slurm, slurm, why_no_slurm
-from system.two_hosts import NAMES, two_hosts
 
 from support.jobs import BIN, REPOSITORY, Job
 
 pytestmark = pytest.mark.timeout(120)
 SECONDS = 60.0
+NAMES = TWO_HOSTS.names
 SCRIPT = (sys.executable, str(REPOSITORY / "tests" / "system" / "srun_script.py"))
 
 #: What `torch.distributed` asks the environment for is there after the import.
@@ -40,7 +41,7 @@ def cluster(hosts_possible: None) -> Iterator[Slurm]:
     """The tests of this file share it; each of their jobs has a number, and a port, of its own."""
     if reason := why_no_slurm():
         pytest.skip(reason)
-    with two_hosts() as hosts, slurm(hosts) as cluster:
+    with slurm(TWO_HOSTS) as cluster:
         yield cluster
 
 

@@ -1,4 +1,4 @@
-"""What ranks on both of two hosts say when a rank dies or stands still, or the cable between the hosts is cut."""
+"""What ranks on both of two hosts say when a rank dies or stands still, or the cable of one host is cut."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 import signal
 
 import pytest
-from system.two_hosts import NAMES, TwoHosts
+from system.conftest import TWO_HOSTS
 
+from support.netlab.lab import Lab
 from support.world import Ended, World
 
 LOOP = "integration.faults.cases.training:numpy_loop"
 #: By rank.
-PLACES = (NAMES[0], NAMES[0], NAMES[1], NAMES[1])
+PLACES = tuple(name for name in TWO_HOSTS.names for _ in range(2))
 #: Deadline of an operation, and what may pass until its error is raised.
 TIMEOUT, GRACE = 5.0, 5.0
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def loop(hosts: TwoHosts, timeout: float) -> World:
+def loop(hosts: Lab, timeout: float) -> World:
     """2 + 2 ranks that call collectives until something goes wrong."""
     return World(4, LOOP, str(timeout), starter=hosts, hosts=(2, 2), seconds=100)
 
@@ -42,17 +43,17 @@ def named(message: str) -> set[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("victim", [2, 3])
-def test_killed_on_the_other_host(hosts: TwoHosts, victim: int) -> None:
+def test_killed_on_the_other_host(hosts: Lab, victim: int) -> None:
     with loop(hosts, 30) as world:
         world.wait_for("step 3")
         killed = world.signal(victim, signal.SIGKILL)
         for rank in world.join(set(range(4)) - {victim}):
             message = raised(rank, "SMDDPPeerLostError", since=killed, within=5)
-            assert named(message) == {(victim, "nodeb")}, f"rank {rank.rank}: {message}"
+            assert named(message) == {(victim, "node1")}, f"rank {rank.rank}: {message}"
 
 
 @pytest.mark.parametrize("victim", [1, 3])
-def test_exception_is_told_on_both_hosts(hosts: TwoHosts, victim: int) -> None:
+def test_exception_is_told_on_both_hosts(hosts: Lab, victim: int) -> None:
     case = "integration.faults.cases.training:until_step"
     with World(4, case, "30", str(victim), "40", "exception", starter=hosts, hosts=(2, 2), seconds=100) as world:
         ranks = world.join()
@@ -65,19 +66,19 @@ def test_exception_is_told_on_both_hosts(hosts: TwoHosts, victim: int) -> None:
             assert re.search(left + ': KeyError: "an error of the user\'s own"$', message), message
 
 
-def test_stopped_on_the_other_host(hosts: TwoHosts) -> None:
+def test_stopped_on_the_other_host(hosts: Lab) -> None:
     with loop(hosts, TIMEOUT) as world:
         world.wait_for("step 3")
         stopped = world.signal(3, signal.SIGSTOP)
         for rank in world.join(range(3)):
             message = raised(rank, "SMDDPTimeoutError", since=stopped, within=TIMEOUT + GRACE)
-            assert (3, "nodeb") in named(message), f"rank {rank.rank}: {message}"
+            assert (3, "node1") in named(message), f"rank {rank.rank}: {message}"
 
 
-def test_cable_cut(hosts: TwoHosts) -> None:
+def test_cable_cut(hosts: Lab) -> None:
     with loop(hosts, TIMEOUT) as world:
         world.wait_for("step 3")
-        cut = hosts.cut_cable()
+        cut = hosts.cut(1)
         for rank in world.join():
             message = raised(rank, "SMDDP(Timeout|PeerLost)Error", since=cut, within=TIMEOUT + GRACE)
             others = {(other, place) for other, place in enumerate(PLACES) if place != PLACES[rank.rank]}
