@@ -22,6 +22,7 @@ __all__ = [
     "Values",
     "buffers_of",
     "cases_of",
+    "order_cases",
     "submit",
 ]
 
@@ -270,6 +271,15 @@ def cases_of(collective: str, world: int) -> list[Case]:
     if collective == "barrier":
         return [Case(collective="barrier", synchronous=synchronous) for synchronous in (True, False, True, True, False)]
     return [*_types(collective, world), *_sizes(collective, world)]
+
+
+def order_cases(dtype: str, count: int) -> list[Case]:
+    """Cases whose results show in which order was added; for worlds of more than 5."""
+    return [
+        Case(collective=collective, dtype=dtype, op=op, root=5, count=count)
+        for collective in ("all_reduce", "reduce", "reduce_scatter")
+        for op in ("sum", "product", "average")
+    ]
 
 
 def _types(collective: str, world: int) -> Iterator[Case]:

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import pytest
-from conformance.cases import COLLECTIVES, Play, Values, buffers_of, cases_of, submit
+from conformance.cases import COLLECTIVES, Values, cases_of
 from conformance.conftest import Worlds
+from conformance.plays import IN_FLIGHT, run_many_at_once, run_one_by_one
 from conformance.worlds import FABRICS, WORLD_SIZES
-
-from smddp import _core
-
-#: Calls that a rank has under way at once.
-IN_FLIGHT = 40
-
-
-def run_one_by_one(communicator: _core.Communicator, plays: Sequence[Play], values: Values) -> None:
-    rank = communicator.rank
-    for play in plays:
-        buffers = buffers_of(play.case, values, rank)
-        work = submit(communicator, play.case, buffers)
-        assert work.wait()
-        assert work.is_completed()
-        play.check(buffers, rank)
 
 
 @pytest.mark.parametrize("collective", COLLECTIVES)
@@ -34,18 +19,6 @@ def test_results(fabric: str, size: int, collective: str, worlds: Worlds, seed: 
     values = Values(size, seed)
     plays = values.plays(cases_of(collective, size), world.placement)
     world.run(lambda communicator: run_one_by_one(communicator, plays, values))
-
-
-def run_many_at_once(communicator: _core.Communicator, plays: Sequence[Play], values: Values) -> None:
-    rank = communicator.rank
-    for first in range(0, len(plays), IN_FLIGHT):
-        started = []
-        for play in plays[first : first + IN_FLIGHT]:
-            buffers = buffers_of(play.case, values, rank)
-            started.append((play, buffers, submit(communicator, play.case, buffers)))
-        for play, buffers, work in reversed(started):
-            assert work.wait()
-            play.check(buffers, rank)
 
 
 @pytest.mark.parametrize("size", WORLD_SIZES)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conformance.cases import Case, Values, buffers_of, submit
+from conformance.cases import Case, Values, buffers_of, order_cases, submit
 from conformance.worlds import Fabric, World
 
 from smddp import _core
@@ -22,20 +22,12 @@ def fabric_of(ranks_per_host: int) -> Fabric:
     return Fabric(name, "auto", lambda rank, _: str(rank // ranks_per_host))
 
 
-def cases(dtype: str) -> list[Case]:
-    return [
-        Case(collective=collective, dtype=dtype, op=op, root=5, count=COUNT)
-        for collective in ("all_reduce", "reduce", "reduce_scatter")
-        for op in ("sum", "product", "average")
-    ]
-
-
 def results(fabric: Fabric, values: Values, dtype: str) -> list[list[Array]]:
     """By rank and case."""
 
     def body(communicator: _core.Communicator) -> list[Array]:
         got = []
-        for case in cases(dtype):
+        for case in order_cases(dtype, COUNT):
             buffers = buffers_of(case, values, communicator.rank)
             submit(communicator, case, buffers).wait()
             got.append(buffers.target)

@@ -73,7 +73,7 @@ def test_links_are_no_faster_than_their_rate(two_rails: Lab) -> None:
     for target, rate in ((1, 200e6), (2, 50e6)):
         before = two_rails.traffic(0)[0].sent
         achieved = send_stream(two_rails, 0, target, seconds=1.5)
-        assert 0.7 * rate < achieved < rate
+        assert 0.5 * rate < achieved < rate
         assert two_rails.traffic(0)[0].sent - before > achieved / 8
     two_rails.set_rate(1, 0, 100_000_000)
     assert send_stream(two_rails, 0, 1, seconds=1.5) < 100e6

@@ -32,7 +32,7 @@ NAMESPACES = ("--net", "--mount", "--uts", "--ipc")
 SECONDS = 20.0
 
 _KEEPER = Path(__file__).with_name("keeper.sh")
-_ENTER = "support.netlab.enter:enter_and_run"
+_ENTER = "support.netlab.inside:enter_and_run"
 
 
 @dataclass(frozen=True, slots=True)

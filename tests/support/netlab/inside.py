@@ -1,4 +1,4 @@
-"""What a process that was forked outside does to run in a host."""
+"""What a process does inside a host."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from pathlib import Path
 
 from support.rank_main import run_case
 
-__all__ = ["enter_and_run"]
+__all__ = ["bytes_sent", "enter_and_run"]
 
 #: CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC and CLONE_NEWNET of <sched.h>.
 _NAMESPACES = 0x0002_0000 | 0x0400_0000 | 0x0800_0000 | 0x4000_0000
+
+
+def bytes_sent() -> int:
+    """Bytes that have left this host by any of its NICs."""
+    nics = [nic for nic in Path("/sys/class/net").iterdir() if nic.name != "lo"]
+    return sum(int((nic / "statistics" / "tx_bytes").read_text()) for nic in nics)
 
 
 def enter_and_run(keeper: str, case: str, *arguments: str) -> None:
