@@ -48,7 +48,7 @@ def test_single_nics_have_other_rates() -> None:
 
 
 def test_lines() -> None:
-    spec = LabSpec(hosts=2, rails=(10**9, 10**9), mtu=9001)
+    spec = LabSpec(hosts=2, rails=(10**9, 10**9), mtu=9001, buffer=5000)
     assert list(cable_lines(spec, [70, 80]))[4:6] == [
         "link add node1-eth0 master rail0 mtu 9001 type veth peer name eth0 mtu 9001 netns 80",
         "link set node1-eth0 up",
@@ -56,6 +56,6 @@ def test_lines() -> None:
     assert list(host_lines(spec, 1))[2:] == ["address add 10.0.1.2/24 brd + dev eth1", "link set eth1 up"]
     assert rate_lines(spec, 1, 1, 8 * 10**9) == (
         "qdisc replace dev eth1 root tbf rate 8000000000bit burst 1000000 limit 17777216",
-        "qdisc replace dev node1-eth1 root tbf rate 8000000000bit burst 1000000 limit 2048576",
+        "qdisc replace dev node1-eth1 root tbf rate 8000000000bit burst 1000000 limit 1005000",
     )
     assert spec.hosts_file().splitlines()[3:] == ["10.0.0.2 node1", "::ffff:10.0.0.2 node1"]

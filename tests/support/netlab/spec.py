@@ -18,8 +18,6 @@ _BURST = 128 << 10
 _BURST_SECONDS = 1e-3
 #: What waits in a host for its NIC: enough that nothing is dropped there, as NICs make their hosts wait.
 _HOST_QUEUE = 16 << 20
-#: What waits in the switch for a host, on top of the burst: a switch with a shallow buffer drops what exceeds it.
-_SWITCH_QUEUE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +29,7 @@ class LabSpec:
         rails: line rate of the NICs on each rail in bits per second, in each direction; None: what the machine can do.
         slower: other rates of single NICs, by (host, rail).
         mtu: of all NICs, bytes.
+        buffer: bytes that may wait in a switch for each NIC; when many send to one at once, the rest is dropped.
 
     Raises:
         ValueError: there can be no such laboratory.
@@ -40,6 +39,7 @@ class LabSpec:
     rails: tuple[int | None, ...] = (None,)
     slower: Mapping[tuple[int, int], int] = field(default_factory=dict)
     mtu: int = 1500
+    buffer: int = 1 << 20
 
     def __post_init__(self) -> None:
         if not 1 <= self.hosts <= MOST_HOSTS:
@@ -113,7 +113,7 @@ def rate_lines(spec: LabSpec, host: int, rail: int, rate: int) -> tuple[str, str
     shaped = f"root tbf rate {rate}bit burst {burst} limit"
     return (
         f"qdisc replace dev {spec.nics[rail]} {shaped} {burst + _HOST_QUEUE}",
-        f"qdisc replace dev {spec.port(host, rail)} {shaped} {burst + _SWITCH_QUEUE}",
+        f"qdisc replace dev {spec.port(host, rail)} {shaped} {burst + spec.buffer}",
     )
 
 
