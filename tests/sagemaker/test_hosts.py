@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import socket
 from pathlib import Path
 
@@ -44,9 +45,15 @@ def test_hosts_are_apart(hosts_possible: None, tmp_path: Path) -> None:
 
 def test_daemons_end_with_the_program(hosts_possible: None, tmp_path: Path) -> None:
     before = this_machine()
-    # In a session of its own, as sshd and orted are.
-    with cluster(setups(tmp_path, "setsid sleep 1000 &")) as hosts:
-        namespaces = {network(host) for host in hosts}
+    # In a session of its own, as sshd and orted are; the program ends when it may go.
+    made = setups(tmp_path, "setsid sleep 1000 & read </opt/ml/go || true")
+    gates = [tmp_path / setup.name / "ml" / "go" for setup in made]
+    for gate in gates:
+        os.mkfifo(gate)
+    with cluster(made) as hosts:
+        namespaces = {namespace(host, "pid_for_children") for host in hosts}
+        for gate in gates:
+            gate.write_text("go\n")
         assert [host.wait(60) for host in hosts] == [0, 0]
         assert not namespaces & namespaces_in_use()
     assert this_machine() == before
@@ -57,14 +64,14 @@ def test_failing_test_leaves_nothing(hosts_possible: None, tmp_path: Path) -> No
     namespaces: set[str] = set()
     with pytest.raises(ZeroDivisionError):
         fail_with_hosts_running(tmp_path, namespaces)
-    assert len(namespaces) == 2
+    assert len(namespaces) == 6
     assert not namespaces & namespaces_in_use()
     assert this_machine() == before
 
 
 def fail_with_hosts_running(folder: Path, namespaces: set[str]) -> None:
     with cluster(setups(folder, "sleep 1000")) as hosts:
-        namespaces |= {network(host) for host in hosts}
+        namespaces |= {namespace(host, kind) for host in hosts for kind in ("net", "mnt", "pid_for_children")}
         raise ZeroDivisionError
 
 
@@ -76,16 +83,16 @@ def this_machine() -> tuple[object, ...]:
     return files, mounts, interfaces, socket.gethostname()
 
 
-def network(host: Host) -> str:
-    """Identity of a host's network namespace."""
-    return str(Path(f"/proc/{host.pid}/ns/net").readlink())
+def namespace(host: Host, kind: str) -> str:
+    """Identity of a host's namespace."""
+    return str(Path(f"/proc/{host.pid}/ns/{kind}").readlink())
 
 
 def namespaces_in_use() -> set[str]:
-    """Identities of the network namespaces of all processes."""
+    """Identities of the network, mount and process namespaces of all processes."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # ended meanwhile, or is a zombie
-                found.add(str((entry / "ns" / "net").readlink()))
+                found |= {str((entry / "ns" / kind).readlink()) for kind in ("net", "mnt", "pid")}
     return found

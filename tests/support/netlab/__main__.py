@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # tests/, as pytest has it
 
-from support.netlab.lab import Lab, netlab
+from support.netlab.lab import Lab, netlab, why_no_lab
 from support.netlab.run import run_ranks
 from support.netlab.spec import LabSpec, parse_rate
 
@@ -92,8 +92,8 @@ def main() -> int:
         ranks = for_each(options.ranks_per_host, spec.hosts, "--ranks-per-host")
     except ValueError as problem:
         made.error(str(problem))
-    if os.geteuid() != 0:
-        made.error("making network namespaces needs root")
+    if reason := why_no_lab():
+        made.error(reason)
     with netlab(spec) as lab:
         return run_ranks(lab, ranks, options.command) if options.command else shell(lab)
 

@@ -15,9 +15,13 @@ mount --rbind /sys/fs/cgroup /dev/shm/cgroup
 mount -t sysfs sysfs /sys
 mount --move /dev/shm/cgroup /sys/fs/cgroup
 rmdir /dev/shm/cgroup
-printf '%s' "$2" >/dev/shm/hosts
-mount --bind /dev/shm/hosts /etc/hosts
-rm /dev/shm/hosts
+# Of a file system of its own, as nothing can be mounted over a file that has been removed.
+mkdir /dev/shm/etc
+mount -t tmpfs tmpfs /dev/shm/etc
+printf '%s' "$2" >/dev/shm/etc/hosts
+mount --bind /dev/shm/etc/hosts /etc/hosts
+umount /dev/shm/etc
+rmdir /dev/shm/etc
 ip link set lo up
 echo ready
 cat >/dev/null

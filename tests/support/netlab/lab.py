@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,14 +27,28 @@ from pathlib import Path
 from support.netlab.spec import LabSpec, cable_lines, host_lines, rate_lines, switch_lines
 from support.processes import RankTask, Running, Starter, python_path
 
-__all__ = ["NAMESPACES", "SECONDS", "Lab", "Traffic", "netlab"]
+__all__ = ["SECONDS", "Lab", "Traffic", "netlab", "why_no_lab"]
 
-NAMESPACES = ("--net", "--mount", "--uts", "--ipc")
+_NAMESPACES = ("--net", "--mount", "--uts", "--ipc")
 #: For each command, and for the end of what runs in the hosts.
 SECONDS = 20.0
 
+_PROGRAMS = ("ip", "tc", "unshare", "nsenter", "hostname", "mount")
 _KEEPER = Path(__file__).with_name("keeper.sh")
 _ENTER = "support.netlab.inside:enter_and_run"
+
+
+def why_no_lab() -> str | None:
+    """Why hosts cannot be made here, or None."""
+    if os.geteuid() != 0:
+        return "making network namespaces needs root"
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)} (Debian packages iproute2, util-linux, hostname, mount)"
+    # A container may forbid to mount though it allows namespaces.
+    command = ["unshare", *_NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", "/dev/shm"]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    return f"namespaces are not allowed here: {tried.stderr.strip()}" if tried.returncode else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +201,7 @@ def _wait_for(processes: Iterable[_Process]) -> None:
 
 @contextlib.contextmanager
 def _keeper(name: str, hosts_file: str) -> Iterator[subprocess.Popen[str]]:
-    command = ["unshare", *NAMESPACES, str(_KEEPER), name, hosts_file]
+    command = ["unshare", *_NAMESPACES, str(_KEEPER), name, hosts_file]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, start_new_session=True) as keeper:
         try:
             yield keeper
@@ -200,7 +216,7 @@ def _keeper(name: str, hosts_file: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _entered(pid: int, words: Sequence[str]) -> list[str]:
-    return ["nsenter", f"--target={pid}", *NAMESPACES, f"--wd={Path.cwd()}", "--", *words]
+    return ["nsenter", f"--target={pid}", *_NAMESPACES, f"--wd={Path.cwd()}", "--", *words]
 
 
 def _batch(pid: int, program: str, lines: Iterable[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # tests/, as pytes
 
 from smddp.tools.bench.options import parse_bytes
 
-from support.netlab.lab import netlab
+from support.netlab.lab import netlab, why_no_lab
 from support.netlab.spec import LabSpec, parse_rate
 from support.processes import Template
 from support.world import World
@@ -161,8 +160,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="samples of each backend and size (default: 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     chosen = parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("making network namespaces needs root")
+    if reason := why_no_lab():
+        parser.error(reason)
     return chosen
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.jobs import REPOSITORY
-from support.sagemaker.cluster import HostSetup
+from support.sagemaker.cluster import HostSetup, network_of
 from support.sagemaker.job import SdkDriver, TrainingJob
 
 __all__ = ["SCRIPTS", "VENV", "host_names", "prepare_hosts"]
@@ -21,7 +21,6 @@ VENV = REPOSITORY / "build" / "sagemaker-toolkit"
 SCRIPTS = REPOSITORY / "tests" / "sagemaker" / "scripts"
 
 TOOLS = "/opt/ml/tools"
-SUBNET = "10.213.78."
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -59,14 +58,12 @@ def _setup(job: TrainingJob, index: int, folder: Path) -> HostSetup:
     needed = {REPOSITORY, Path(sys.base_prefix)}
     return HostSetup(
         name=name,
-        address=f"{SUBNET}{index + 1}",
         argv=["/bin/bash", "-c", _sdk_command()] if job.driver else [str(VENV / "bin" / "train")],
         env=_image_environment(job, name),
         log=str(folder / f"{name}.log"),
         tmp=str(root / "tmp"),
         mounts=[(str(source), str(target)) for source, target in mounts],
         seen_in_tmp=sorted(str(path) for path in needed if path.is_relative_to("/tmp")),
-        interfaces=("eth0",) if job.hosts == 2 else ("eth0", "eth1"),
     )
 
 
@@ -85,8 +82,9 @@ def _image_environment(job: TrainingJob, name: str) -> dict[str, str]:
 def _names(job: TrainingJob) -> str:
     """/etc/hosts; the second form of an address is what a socket for both protocols sees."""
     lines = ["127.0.0.1 localhost"]
+    network = network_of(job.hosts)
     for index, name in enumerate(host_names(job)):
-        address = f"{SUBNET}{index + 1}"
+        address = network.address(index)
         lines += [f"{address} {name}", f"::ffff:{address} {name}"]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,7 @@
-"""First process of a simulated host, in mount, network, host name, IPC and process namespaces of its own.
+"""First process of a simulated host, in mount and process namespaces of its own inside a host of a laboratory.
 
 Usage: `python host_main.py SETUP`, with a `HostSetup` in the file as JSON. It mounts the host's own files, says "ready"
-on standard output, gets "go" on standard input once there is a network, runs the program, and ends with its exit code.
-Then, or when standard input is closed because the test run has ended, the kernel ends everything else in the host.
+on standard output, runs the program, and ends with its exit code. Then the kernel ends everything else in the host.
 
 Only the standard library, as this runs as a script.
 """
@@ -14,11 +13,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any, NoReturn
-
-INTERRUPTED = 125
 
 
 def main() -> NoReturn:
@@ -27,10 +23,6 @@ def main() -> NoReturn:
         socket.sethostname(setup["name"])
         mount_all(setup)
         print("ready", flush=True)
-        if sys.stdin.readline() != "go\n":
-            os._exit(INTERRUPTED)
-        threading.Thread(target=end_with_test_run, daemon=True).start()
-        connect(setup["address"], setup["interfaces"])
         program = subprocess.Popen(
             setup["argv"], env=setup["env"], cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
@@ -60,17 +52,6 @@ def make_mount_point(path: Path, *, is_folder: bool) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     else:
         path.touch()
-
-
-def connect(address: str, interfaces: list[str]) -> None:
-    run("ip", "address", "add", f"{address}/24", "dev", interfaces[0])
-    for interface in ("lo", *interfaces):
-        run("ip", "link", "set", interface, "up")
-
-
-def end_with_test_run() -> None:
-    sys.stdin.read()
-    os._exit(INTERRUPTED)
 
 
 def reap_until(program: int) -> int:
