@@ -59,7 +59,9 @@ def check(job: Job, places: list[tuple[str, int]]) -> None:
 
 @pytest.mark.parametrize("mpi", ["none", "pmi2"])
 def test_one_node(cluster: Slurm, mpi: str) -> None:
-    check(cluster.srun(f"--mpi={mpi}", "--nodes=1", "--ntasks=4", *SCRIPT, timeout=SECONDS), ONE_NODE)
+    # Else it is the other one, while the job before has not been cleared away.
+    words = (f"--nodelist={NAMES[0]}", f"--mpi={mpi}", "--nodes=1", "--ntasks=4", *SCRIPT)
+    check(cluster.srun(*words, timeout=SECONDS), ONE_NODE)
 
 
 @pytest.mark.parametrize("front", [(), (str(BIN / "smddprun"),)], ids=["alone", "smddprun in each rank"])
