@@ -7,9 +7,11 @@ import pytest
 
 from support.netlab.lab import Lab, netlab, why_no_lab
 from support.netlab.spec import LabSpec
+from support.processes import Template
 from support.seeds import seed, show_seed  # noqa: F401 - fixtures
 
 TWO_HOSTS = LabSpec(hosts=2)
+TRAINING = "integration.torch.cases.training"
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +26,14 @@ def hosts(hosts_possible: None) -> Iterator[Lab]:
     """Two hosts that the test has for itself."""
     with netlab(TWO_HOSTS) as hosts:
         yield hosts
+
+
+@pytest.fixture(scope="session")
+def torch_template() -> Iterator[Template]:
+    """Forks ranks that have torch and the digits' training imported already."""
+    template = Template("torch.nn.parallel", "sklearn.datasets", "smddp.torch", TRAINING, freeze=True)
+    yield template
+    template.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
+from system.conftest import TRAINING
 
 from support.netlab.lab import netlab
 from support.netlab.spec import LabSpec
@@ -15,7 +16,6 @@ from support.world import Ended, World
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("hosts_possible")]
 
 CASES = "system.rank_cases"
-TRAINING = "integration.torch.cases.training"
 SECONDS = 130
 #: Ranks of each host.
 EVEN = [(ranks,) * hosts for hosts in (2, 3, 4, 8) for ranks in (1, 2, 4)]
@@ -35,14 +35,6 @@ def name_of(counts: Sequence[int]) -> str:
 def template() -> Iterator[Template]:
     """Forks ranks that have NumPy, smddp and the cases imported already."""
     template = Template(CASES, "conformance.rank_cases")
-    yield template
-    template.close()
-
-
-@pytest.fixture(scope="module")
-def torch_template() -> Iterator[Template]:
-    """Forks ranks that have torch imported, too."""
-    template = Template("torch.nn.parallel", "sklearn.datasets", "smddp.torch", TRAINING)
     yield template
     template.close()
 

@@ -11,6 +11,7 @@ import pytest
 from system.conftest import TWO_HOSTS
 
 from support.netlab.lab import Lab, netlab
+from support.processes import Template
 from support.world import World
 
 CASES = "system.cases"
@@ -42,8 +43,8 @@ def test_one_rank_on_each_host(hosts: Lab) -> None:
 
 
 @pytest.mark.timeout(200)
-def test_ddp(hosts: Lab) -> None:
-    with World(4, f"{CASES}:ddp", starter=hosts, hosts=(2, 2), seconds=180) as world:
+def test_ddp(hosts: Lab, torch_template: Template) -> None:
+    with World(4, f"{CASES}:ddp", starter=hosts.forking(torch_template), hosts=(2, 2), seconds=180) as world:
         ranks = world.join()
         for rank in ranks:
             assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
