@@ -10,7 +10,7 @@
 #include "base/auth.h"
 #include "base/log.h"
 #include "base/rank_label.h"
-#include "bootstrap/wire.h"
+#include "base/wire.h"
 
 namespace smddp {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/rank_label.h"
-#include "bootstrap/wire.h"
+#include "base/wire.h"
 
 namespace smddp {
 namespace {

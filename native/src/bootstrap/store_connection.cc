@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "bootstrap/wire.h"
+#include "base/wire.h"
 
 namespace smddp {
 

@@ -1,6 +1,6 @@
 #include "bootstrap/store_protocol.h"
 
-#include "bootstrap/wire.h"
+#include "base/wire.h"
 
 namespace smddp {
 

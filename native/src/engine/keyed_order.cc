@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "bootstrap/wire.h"
+#include "base/wire.h"
 
 namespace smddp {
 namespace {
