@@ -55,6 +55,8 @@ class Config:
     host_id: str
     job_secret: str
     listen_address: str
+    socket_ifname: str
+    topology: bytes
     timeout: timedelta
     slow_warning: timedelta
     leave_grace: timedelta
@@ -62,6 +64,36 @@ class Config:
     move_apart: bool
     log_level: str
     log_file: str
+
+class NumaNode:
+    cpus: list[int]
+
+class Rail:
+    name: str
+    gbps: float
+    numa: int
+
+class Gpu:
+    numa: int
+    rails: list[int]
+
+class HostTopology:
+    instance_type: str
+    threads_per_core: int
+    cpu_limit: float
+    memory_gbytes_per_s: float
+    numa_nodes: list[NumaNode]
+    rails: list[Rail]
+    gpus: list[Gpu]
+
+class Topology:
+    hosts: list[HostTopology]
+    host_of_rank: list[int]
+
+def encode_host(host: HostTopology) -> bytes: ...
+def topology_hash(topology: Topology) -> str: ...
+def usable_interfaces(spec: str) -> list[str]: ...
+def discover_host(interfaces: list[str], root: str) -> HostTopology: ...
 
 class HandOff:
     flag_seconds: float
@@ -115,6 +147,7 @@ class Communicator:
     def transport(self) -> str: ...
     @property
     def hosts(self) -> int: ...
+    def topology(self) -> Topology: ...
     def connect(self) -> None: ...
     def make_collective_now(self, collective: Collective) -> Callable[[object, object, object, object], bool]: ...
     def submit(self, request: Request, input: int, output: int, owner: object) -> Work: ...

@@ -6,7 +6,7 @@ import numbers
 import operator
 import socket
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from smddp import _core
 from smddp.dtypes import dtype_of, reduce_op
 from smddp.errors import SMDDPArgumentError
 from smddp.identity import Identity
+
+if TYPE_CHECKING:
+    from smddp.topology import Topology
 
 __all__ = ["Array", "Communicator", "Work", "to_duration", "told_by"]
 
@@ -108,6 +111,13 @@ class Communicator:
     def transport(self) -> str:
         """How the ranks reach each other: shm, tcp, shm+tcp, or none for a world of one."""
         return self._native.transport
+
+    @property
+    def topology(self) -> Topology:
+        """What the job runs on: hosts, NUMA nodes, rails, GPUs, and the host of each rank. Equal on all ranks."""
+        from smddp.topology.native import from_native
+
+        return from_native(self._native.topology())
 
     def __repr__(self) -> str:
         return f"<smddp.Communicator rank {self.rank} of {self.size}, {self.transport}>"

@@ -143,6 +143,26 @@ SETTINGS: tuple[Setting, ...] = (
         help="Address that the tcp transport listens on. Default: all interfaces.",
     ),
     Setting(
+        name="SMDDP_SOCKET_IFNAME",
+        field="socket_ifname",
+        default="",
+        parse=_text,
+        range="eth,ib or =eth0,eth1 or ^docker or ^=eth2",
+        help="Network interfaces that the tcp transport may use, in the grammar of NCCL_SOCKET_IFNAME: a list of "
+        "prefixes; after = of names; after ^ of what to leave out. It listens on the first one, unless "
+        "SMDDP_LISTEN_ADDRESS says where. Default: all that are up; bridges of containers and link-local addresses "
+        "only if nothing else is up.",
+    ),
+    Setting(
+        name="SMDDP_TOPOLOGY",
+        field="topology",
+        default="",
+        parse=_text,
+        range="a path, or an EC2 instance type",
+        help="What every host of the job is taken for, as a TOML file (docs/topology.md) or by instance type; the same "
+        "for all ranks. Default: what the lowest rank of each host finds there.",
+    ),
+    Setting(
         name="SMDDP_TIMEOUT",
         field="timeout",
         default=300.0,
@@ -219,6 +239,8 @@ class Settings:
     job_secret: str = ""
     store_port: int = 0
     listen_address: str = ""
+    socket_ifname: str = ""
+    topology: str = ""
     timeout: float = 300.0
     slow_warning: float = 10.0
     leave_grace: float = 2.0
@@ -280,15 +302,37 @@ def to_native(settings: Settings) -> _core.Config:
 
 
 def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
-    """Copies the settings into a native Config; `_core` and `_torch` have one each."""
-    plain = ("transport", "host_id", "job_secret", "listen_address", "chunk_bytes", "log_level", "log_file")
+    """Copies the settings into a native Config; `_core` and `_torch` have one each.
+
+    Raises:
+        SMDDPConfigError: SMDDP_TOPOLOGY means nothing, or its file has a mistake.
+    """
+    plain = (
+        *("transport", "host_id", "job_secret", "listen_address", "socket_ifname"),
+        *("chunk_bytes", "log_level", "log_file"),
+    )
     values = {field: getattr(settings, field) for field in plain}
+    values["topology"] = _encoded_topology(settings.topology)
     values["move_apart"] = settings.move_apart == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
         values[field] = timedelta(seconds=getattr(settings, field))
     for field, value in values.items():
         setattr(config, field, value)
     return config
+
+
+def _encoded_topology(text: str) -> bytes:
+    """The bytes of the host that SMDDP_TOPOLOGY means; none if it is not set."""
+    if not text:
+        return b""
+    from smddp.topology import resolve_host
+    from smddp.topology.native import encode_host
+
+    try:
+        return encode_host(resolve_host(text))
+    except SMDDPConfigError as problem:
+        msg = f"SMDDP_TOPOLOGY: {problem}"
+        raise SMDDPConfigError(msg) from None
 
 
 def render_table() -> str:

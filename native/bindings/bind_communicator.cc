@@ -114,6 +114,7 @@ void bind_communicator(py::module_& module) {
       .def_property_readonly("name", &Communicator::name)
       .def_property_readonly("transport", &Communicator::transport)
       .def_property_readonly("hosts", &Communicator::hosts)
+      .def("topology", &Communicator::topology)
       .def("connect", &connect)
       .def("make_collective_now", &make_collective_now, py::arg("collective"),
            py::keep_alive<0, 1>())

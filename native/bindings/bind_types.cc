@@ -38,6 +38,11 @@ void bind_types(py::module_& module) {
       .def_readwrite("host_id", &Config::host_id)
       .def_readwrite("job_secret", &Config::job_secret)
       .def_readwrite("listen_address", &Config::listen_address)
+      .def_readwrite("socket_ifname", &Config::socket_ifname)
+      // Bytes, not text.
+      .def_property(
+          "topology", [](const Config& config) { return py::bytes(config.topology); },
+          [](Config& config, const py::bytes& topology) { config.topology = topology; })
       .def_readwrite("timeout", &Config::timeout)
       .def_readwrite("slow_warning", &Config::slow_warning)
       .def_readwrite("leave_grace", &Config::leave_grace)

@@ -7,5 +7,6 @@ PYBIND11_MODULE(_core, module) {
   smddp::bind_probe(module);
   smddp::bind_registered(module);
   smddp::bind_store(module);
+  smddp::bind_topology(module);
   smddp::bind_communicator(module);
 }

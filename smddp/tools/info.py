@@ -33,7 +33,7 @@ def info(*, as_json: bool = False) -> None:
         SMDDPError: a setting or a variable of a launcher is malformed.
     """
     settings = read_settings()
-    facts = {"built": _built(), "found": _found(), "configured": _configured(settings)}
+    facts = {"built": _built(), "found": _found(settings), "configured": _configured(settings)}
     if as_json:
         sys.stdout.write(json.dumps({"smddp": __version__, **facts}, indent=2) + "\n")
     else:
@@ -50,7 +50,7 @@ def _built() -> dict[str, Any]:
     return {"core": "_core" in modules, **adapters}
 
 
-def _found() -> dict[str, Any]:
+def _found(settings: Settings) -> dict[str, Any]:
     identity, mpi, fabric = read_identity(os.environ), collect_mpi(None, os.environ), collect_fabric()
     system = collect_system(os.environ)
     return {
@@ -59,7 +59,8 @@ def _found() -> dict[str, Any]:
         "mpi": [dataclasses.asdict(one) for one in ([mpi.mpirun] if mpi.mpirun else []) + list(mpi.others)],
         "mpi_problem": mpi.problem,
         "interfaces": [
-            {"name": one.name, "address": one.address, "mtu": one.mtu} for one in engine_order(read_interfaces())
+            {"name": one.name, "address": one.address, "mtu": one.mtu}
+            for one in engine_order(read_interfaces(), settings.socket_ifname)
         ],
         "efa": list(fabric.efa),
         "infiniband": list(fabric.infiniband),

@@ -203,6 +203,11 @@ CASES = {
         expected=(E, "no-interface", ("node1",)),
         problem="no interface that is up has an IPv4 address",
     ),
+    "no interface of the name": Case(
+        make=lambda: variables(2, 1, SMDDP_SOCKET_IFNAME="ib,=eth7"),
+        expected=(E, "socket-ifname", ("node1",)),
+        problem="SMDDP_SOCKET_IFNAME=ib,=eth7 leaves no interface that is up and has an IPv4 address (there are lo,",
+    ),
     "an address that other hosts cannot reach": Case(
         make=lambda: variables(2, 1, SMDDP_LISTEN_ADDRESS="127.0.0.1"),
         expected=(E, "listen-address", ("node1",)),

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from smddp import config
 from smddp.config import SETTINGS, Settings, read_settings, render_table, to_native
 from smddp.errors import SMDDPConfigError
+from smddp.topology import instance
+from smddp.topology.native import encode_host
 
 from support.jobs import REPOSITORY
 
@@ -65,6 +67,8 @@ def test_entries_are_complete(setting: object) -> None:
         ("SMDDP_DEBUG", "info", "log_level", "INFO"),
         ("SMDDP_DEBUG", "abort", "log_level", "NONE"),
         ("SMDDP_HOST_ID", "left half", "host_id", "left half"),
+        ("SMDDP_SOCKET_IFNAME", "^=eth0,lo", "socket_ifname", "^=eth0,lo"),
+        ("SMDDP_TOPOLOGY", "p4d.24xlarge", "topology", "p4d.24xlarge"),
         ("NCCL_DEBUG", "TRACE", "log_level", "TRACE"),
         ("NCCL_DEBUG_FILE", "/tmp/log.%h.%p", "log_file", "/tmp/log.%h.%p"),
     ],
@@ -161,3 +165,6 @@ def test_native_form() -> None:
     assert (native.transport, native.host_id, native.chunk_bytes) == ("tcp", "h", 8192)
     assert (native.timeout, native.leave_grace) == (timedelta(seconds=1.5), timedelta(seconds=0.25))
     assert native.log_level == "INFO"
+    assert (native.socket_ifname, native.topology) == ("", b"")
+    assert to_native(Settings(socket_ifname="eth")).socket_ifname == "eth"
+    assert to_native(Settings(topology="p4d.24xlarge")).topology == encode_host(instance("p4d.24xlarge"))

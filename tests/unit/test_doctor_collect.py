@@ -133,14 +133,46 @@ def test_control_groups(
 
 
 def test_interfaces_are_chosen_as_the_engine_does() -> None:
-    source = (REPOSITORY / "native/src/transport/tcp/address.cc").read_text(encoding="utf-8")
+    source = (REPOSITORY / "native/src/topology/interfaces.cc").read_text(encoding="utf-8")
     (names,) = re.findall(r"kLocalOnly\{([^}]*)\}", source)
     assert tuple(re.findall(r'"([^"]+)"', names)) == LOCAL_ONLY
     bridge = Interface(name="docker0", address="172.17.0.1", is_likely=False)
     down = Interface(name="eth9", address="10.9.9.9", is_up=False)
     real = Interface(name="eth0", address="10.0.0.1")
     loopback = Interface(name="lo", address="127.0.0.1", is_loopback=True)
-    assert engine_order((loopback, bridge, down, real)) == (real, bridge)
+    assert engine_order((loopback, bridge, down, real)) == (real,)
+    assert engine_order((loopback, bridge, down)) == (bridge,)
+    assert engine_order((loopback,)) == ()
+
+
+# native/tests/topology/interfaces_test.cc has the same table.
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("", "eth0 eth1 eth10 ib0"),
+        ("eth", "eth0 eth1 eth10"),
+        ("=eth1", "eth1"),
+        ("=eth1,eth0", "eth1 eth0"),
+        ("ib,eth0", "ib0 eth0"),
+        ("eth,eth1", "eth0 eth1 eth10"),
+        ("^eth", "ib0"),
+        ("^=eth1", "eth0 eth10 ib0"),
+        ("^eth,ib", "docker0 usb0"),
+        ("docker", "docker0"),
+        ("=lo", "lo"),
+        (",eth0,", "eth0"),
+        ("^", "eth0 eth1 eth10 ib0"),
+        ("enp", ""),
+    ],
+)
+def test_named_interfaces_are_chosen_as_the_engine_does(spec: str, names: str) -> None:
+    there = [("lo", "127.0.0.1"), ("docker0", "172.17.0.1"), ("eth0", "10.0.0.1"), ("eth1", "10.0.1.1")]
+    there += [("eth10", "10.0.10.1"), ("ib0", "10.9.0.1"), ("usb0", "169.254.3.4")]
+    interfaces = tuple(
+        Interface(name=name, address=address, is_loopback=name == "lo", is_likely=name not in ("docker0", "usb0"))
+        for name, address in there
+    )
+    assert " ".join(one.name for one in engine_order(interfaces, spec)) == names
 
 
 def test_loopback_is_seen_whole() -> None:

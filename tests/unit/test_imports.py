@@ -65,6 +65,7 @@ def heavy(modules: object) -> list[str]:
         "smddp.launch.mprun",
         "smddp.launch.run",
         "smddp.tools.cli",
+        "smddp.topology",
         "smddpcommon",
         "smdistributed.dataparallel",
         "smdistributed.dataparallel.exceptions",

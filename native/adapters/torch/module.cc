@@ -71,6 +71,10 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("host_id", &smddp::Config::host_id)
       .def_readwrite("job_secret", &smddp::Config::job_secret)
       .def_readwrite("listen_address", &smddp::Config::listen_address)
+      .def_readwrite("socket_ifname", &smddp::Config::socket_ifname)
+      .def_property(
+          "topology", [](const smddp::Config& config) { return py::bytes(config.topology); },
+          [](smddp::Config& config, const py::bytes& topology) { config.topology = topology; })
       .def_readwrite("timeout", &smddp::Config::timeout)
       .def_readwrite("slow_warning", &smddp::Config::slow_warning)
       .def_readwrite("leave_grace", &smddp::Config::leave_grace)

@@ -10,6 +10,7 @@
 #include "smddp/export.h"
 #include "smddp/request.h"
 #include "smddp/store.h"
+#include "smddp/topology.h"
 #include "smddp/work.h"
 
 namespace smddp {
@@ -81,6 +82,8 @@ class SMDDP_API Communicator {
   /// members met.
   std::string transport() const;
   int hosts() const;  ///< 0 before the members met
+  /// What the members run on, equal on all of them; no hosts before the members met.
+  Topology topology() const;
 
  private:
   std::shared_ptr<RuntimeImpl> runtime_;  ///< outlives impl_

@@ -13,7 +13,9 @@ struct Config {
       "auto";              ///< auto: shared memory inside a host, tcp between hosts; tcp; inproc
   std::string host_id;     ///< overrides the detected host identity
   std::string job_secret;  ///< empty: random, exchanged through the store
-  std::string listen_address;                      ///< IPv4 address for tcp; empty: all interfaces
+  std::string listen_address;  ///< IPv4 address for tcp; empty: all interfaces
+  std::string socket_ifname;   ///< which interfaces, see select_interfaces
+  std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
   std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none
   std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
   std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order

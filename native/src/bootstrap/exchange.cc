@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <sstream>
 #include <utility>
 
 #include "base/auth.h"
@@ -19,7 +20,7 @@ using std::chrono::seconds;
 using Clock = Deadline::Clock;
 
 // Raised when what the ranks publish changes.
-constexpr std::uint32_t kFormat = 3;
+constexpr std::uint32_t kFormat = 4;
 constexpr std::size_t kSecretBytes = 32;
 constexpr std::size_t kMaxRecordBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 16;
@@ -76,6 +77,17 @@ Status misfit(Rank rank, const Introduction& ours, const std::string& what) {
   return {StatusCode::kConfig, name_ranks({rank}, ours.labels) + " " + what};
 }
 
+/// Those of the `settings` that are not in `others`.
+std::string without_common(const std::string& settings, const std::string& others) {
+  std::istringstream words{settings};
+  std::string text;
+  for (std::string word; words >> word;) {
+    if ((" " + others + " ").find(" " + word + " ") != std::string::npos) continue;
+    text += (text.empty() ? "" : " ") + word;
+  }
+  return text;
+}
+
 Result<RankInfo> read_record(const std::string& bytes, Rank rank, const Introduction& ours) {
   WireReader reader{bytes};
   const bool same_format = reader.u32() == kFormat;
@@ -98,9 +110,11 @@ Result<RankInfo> read_record(const std::string& bytes, Rank rank, const Introduc
                       (has_secret ? "lacks" : "has") + " it; set it for all ranks or for none");
   }
   if (settings != ours.settings) {
-    return misfit(rank, ours,
-                  "has " + settings + " and rank 0 has " + ours.settings +
-                      "; set these to the same values for all ranks");
+    return Status{StatusCode::kConfig, name_of(info.value(), ours.labels) + " has " +
+                                           without_common(settings, ours.settings) + " and " +
+                                           name_of(ours.mine, ours.labels) + " has " +
+                                           without_common(ours.settings, settings) +
+                                           "; set these to the same values for all ranks"};
   }
   return info.value();
 }

@@ -10,6 +10,7 @@ namespace smddp {
 namespace {
 
 constexpr std::size_t kMaxTextBytes = 4096;
+constexpr std::size_t kMaxTopologyBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxAddresses = 32;
 
 bool within_limits(const RankInfo& info) {
@@ -18,7 +19,7 @@ bool within_limits(const RankInfo& info) {
   for (const auto& [transport, address] : info.addresses) {
     if (!fits(transport) || !fits(address)) return false;
   }
-  return info.addresses.size() <= kMaxAddresses;
+  return info.addresses.size() <= kMaxAddresses && info.host_topology.size() <= kMaxTopologyBytes;
 }
 
 }  // namespace
@@ -32,11 +33,13 @@ Result<std::string> encode(const RankInfo& info) {
   if (!within_limits(info)) {
     return Status{StatusCode::kInvalidArgument,
                   "rank " + std::to_string(info.rank) +
-                      " has more to tell about itself than 32 addresses or 4096 bytes in one text"};
+                      " has more to tell about itself than 32 addresses, 4096 bytes in one text or "
+                      "256 KiB about its host"};
   }
   WireWriter writer;
   writer.u32(static_cast<std::uint32_t>(info.rank)).u64(static_cast<std::uint64_t>(info.pid));
   writer.string(info.host_id).string(info.host_name).string(info.abstract_name);
+  writer.string(info.host_topology);
   writer.u32(static_cast<std::uint32_t>(info.addresses.size()));
   for (const auto& [transport, address] : info.addresses) writer.string(transport).string(address);
   return writer.take();
@@ -50,6 +53,7 @@ Result<RankInfo> decode_rank_info(std::string_view bytes) {
   info.host_id = reader.string(kMaxTextBytes);
   info.host_name = reader.string(kMaxTextBytes);
   info.abstract_name = reader.string(kMaxTextBytes);
+  info.host_topology = reader.string(kMaxTopologyBytes);
   const std::uint32_t count = reader.u32();
   for (std::uint32_t i = 0; i < count && i < kMaxAddresses && !reader.failed(); ++i) {
     std::string transport = reader.string(kMaxTextBytes);

@@ -28,6 +28,7 @@ void Communicator::leave(std::chrono::milliseconds grace, const std::string& why
 }
 std::string Communicator::transport() const { return impl_->transport(); }
 int Communicator::hosts() const { return impl_->hosts(); }
+Topology Communicator::topology() const { return impl_->topology(); }
 
 // ---- Work ----
 

@@ -30,7 +30,7 @@ CommunicatorImpl::CommunicatorImpl(RuntimeImpl& runtime, CommunicatorOptions opt
                                    const Config& config)
     : runtime_(runtime), options_(std::move(options)), config_(config) {
   if (options_.world == 1) {
-    adopt(make_lonely_group(runtime_));
+    adopt(make_lonely_group(runtime_, config_));
     phase_ = Phase::kReady;
   }
 }
@@ -124,6 +124,10 @@ std::string CommunicatorImpl::transport() const {
 
 int CommunicatorImpl::hosts() const {
   return phase_.load() == Phase::kReady && !leaving_.load() ? group_->placement.hosts() : 0;
+}
+
+Topology CommunicatorImpl::topology() const {
+  return phase_.load() == Phase::kReady && !leaving_.load() ? group_->topology : Topology{};
 }
 
 // ---- engine thread: it looks again by itself, so it does not wake anybody when it drops the baton

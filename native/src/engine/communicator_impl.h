@@ -51,6 +51,7 @@ class CommunicatorImpl final : public CompletionSink,
   void leave(Deadline deadline, const std::string& why);
   std::string transport() const;
   int hosts() const;
+  Topology topology() const;
 
   /// Has something to do, or may soon.
   bool is_busy() const noexcept {

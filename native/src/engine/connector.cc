@@ -13,6 +13,7 @@
 #include "bootstrap/exchange.h"
 #include "bootstrap/prefix_store.h"
 #include "engine/host_link.h"
+#include "engine/host_topologies.h"
 #include "engine/runtime_impl.h"
 #include "provider/shm/shm_provider.h"
 #include "transport/registry.h"
@@ -67,6 +68,8 @@ class Connector {
   Status link_local_ranks();
   Result<Roster> meet(const std::string& round, const RankInfo& mine, const std::string& secret);
   Placement place() const;
+  std::string describe_host() const;
+  std::string listen_address() const;
 
   RuntimeImpl& runtime_;
   const CommunicatorOptions& options_;
@@ -74,6 +77,7 @@ class Connector {
   const Deadline deadline_;
 
   Links links_;
+  std::vector<Interface> interfaces_;  ///< to use, best first
   UniqueFd listener_;
   RankInfo mine_;
   std::string secret_;
@@ -84,6 +88,10 @@ Result<std::unique_ptr<Group>> Connector::run() {
   Result<Links> links = parse_links(config_.transport);
   if (!links.ok()) return links.status();
   links_ = links.value();
+  Result<std::vector<Interface>> interfaces =
+      select_interfaces(config_.socket_ifname, list_interfaces());
+  if (!interfaces.ok()) return interfaces.status();
+  interfaces_ = std::move(interfaces).value();
   group_->self = options_.rank;
   group_->labels = options_.labels;
   SMDDP_RETURN_IF_ERROR(introduce());
@@ -104,6 +112,9 @@ Status Connector::link() {
       return Status{StatusCode::kConfig, "SMDDP_TRANSPORT=shm, but the ranks are on several hosts"};
     SMDDP_RETURN_IF_ERROR(exchange_addresses());
   }
+  Result<Topology> topology = assemble_topology(group_->placement, group_->ranks, config_.topology);
+  if (!topology.ok()) return topology.status();
+  group_->topology = std::move(topology).value();
   // After its last use of the store a rank 0 that leaves early harms nobody.
   SMDDP_RETURN_IF_ERROR(link_local_ranks());
   if (several_hosts) {
@@ -139,7 +150,8 @@ Result<Roster> Connector::meet(const std::string& round, const RankInfo& mine,
                    .labels = options_.labels,
                    .job_secret = secret,
                    .settings = "SMDDP_TRANSPORT=" + config_.transport +
-                               " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes)},
+                               " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes) +
+                               " SMDDP_TOPOLOGY=" + topology_mark(config_.topology)},
       deadline_);
 }
 
@@ -151,6 +163,8 @@ Status Connector::introduce() {
                    .host_id = host.value(),
                    .host_name = runtime_.host_name(),
                    .abstract_name = "smddp-" + to_hex(random_bytes(12))};
+  // Rank 0 certainly is the lowest rank of its host, so a job on one host needs no more than this.
+  if (options_.rank == 0) mine_.host_topology = describe_host();
   Result<UniqueFd> listener = listen_abstract(mine_.abstract_name);
   if (!listener.ok()) return listener.status();
   listener_ = std::move(listener).value();
@@ -165,7 +179,7 @@ Status Connector::introduce() {
 Result<std::unique_ptr<Transport>> Connector::open_transport() {
   const TransportContext context{.self = options_.rank,
                                  .labels = options_.labels,
-                                 .listen_interface = config_.listen_address,
+                                 .listen_interface = listen_address(),
                                  .wake = [&progress = runtime_.progress()] { progress.wake(); }};
   return make_transport(links_.transport, context);
 }
@@ -180,7 +194,22 @@ Status Connector::publish(std::unique_ptr<Transport>& transport, const std::stri
   return Status{};
 }
 
+std::string Connector::describe_host() const {
+  return config_.topology.empty() ? describe_own_host(interfaces_, links_.transport) : "";
+}
+
+std::string Connector::listen_address() const {
+  if (!config_.listen_address.empty() || config_.socket_ifname.empty())
+    return config_.listen_address;
+  return interfaces_.front().address;
+}
+
 Status Connector::exchange_addresses() {
+  // Most jobs have equal hosts, and the description of rank 0's is there already.
+  if (options_.rank != 0 && group_->local_self() == 0) {
+    std::string own = describe_host();
+    if (own != group_->ranks.front().host_topology) mine_.host_topology = std::move(own);
+  }
   SMDDP_RETURN_IF_ERROR(publish(group_->transport, kCollectives));
   SMDDP_RETURN_IF_ERROR(publish(group_->messages_between, kMessages));
   Result<Roster> roster = meet("where", mine_, secret_);
@@ -254,7 +283,7 @@ Result<std::unique_ptr<Group>> connect_group(RuntimeImpl& runtime,
   return Connector{runtime, options, config, deadline}.run();
 }
 
-std::unique_ptr<Group> make_lonely_group(RuntimeImpl& runtime) {
+std::unique_ptr<Group> make_lonely_group(RuntimeImpl& runtime, const Config& config) {
   auto group = std::make_unique<Group>();
   group->ranks.push_back(RankInfo{.rank = 0, .pid = ::getpid(), .host_name = runtime.host_name()});
   Result<Mapping> memory = Mapping::anonymous(pages(Board::bytes_needed(1, 1)));
@@ -264,6 +293,7 @@ std::unique_ptr<Group> make_lonely_group(RuntimeImpl& runtime) {
   group->bell = std::make_unique<LocalBell>(*group->board,
                                             std::vector<std::shared_ptr<PeerProcess>>{nullptr});
   group->transport_name = "none";
+  group->topology = lonely_topology(config);
   return group;
 }
 

@@ -20,6 +20,6 @@ Result<std::unique_ptr<Group>> connect_group(RuntimeImpl& runtime,
                                              const Config& config, Deadline deadline);
 
 /// The group of a world of one; needs nobody.
-std::unique_ptr<Group> make_lonely_group(RuntimeImpl& runtime);
+std::unique_ptr<Group> make_lonely_group(RuntimeImpl& runtime, const Config& config);
 
 }  // namespace smddp

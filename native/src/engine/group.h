@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "smddp/topology.h"
+
 #include "base/signature.h"
 #include "base/wakeup.h"
 #include "bootstrap/identity.h"
@@ -37,6 +39,7 @@ class LocalBell final : public PeerBell {
 struct Group {
   Rank self = 0;
   Placement placement = Placement::one_host(1);
+  Topology topology;  ///< its hosts are those of `placement`
   std::vector<RankInfo> ranks;
   std::vector<Rank> labels;
   Mapping segment;

@@ -20,6 +20,7 @@ RankInfo example() {
                     {"ofi", std::string("\0\x01\xff", 3)},
                     {"inproc", ""}};
   info.abstract_name = std::string("smddp\0name", 10);
+  info.host_topology = std::string("\x02\0", 2);
   return info;
 }
 

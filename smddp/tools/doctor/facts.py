@@ -136,7 +136,7 @@ class Interface:
     mtu: int = 0
     is_up: bool = True
     is_loopback: bool = False
-    is_likely: bool = True  # False for bridges of containers and the like, which are tried last
+    is_likely: bool = True  # False for bridges of containers and the like: used if nothing else is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,4 +183,6 @@ def _is_here(name: str) -> bool:
 def _offered(facts: HostFacts) -> tuple[str, ...]:
     """The addresses that the engine would publish."""
     listen = facts.environment.variables.get("SMDDP_LISTEN_ADDRESS")
-    return (listen,) if listen else tuple(one.address for one in engine_order(facts.network.interfaces))
+    spec = facts.environment.variables.get("SMDDP_SOCKET_IFNAME", "")
+    usable = tuple(one.address for one in engine_order(facts.network.interfaces, spec))
+    return (listen,) if listen else usable[:1] if spec else usable

@@ -1,16 +1,13 @@
 #include "transport/tcp/address.h"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <netinet/in.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cstring>
-#include <memory>
 #include <string_view>
+
+#include "smddp/topology.h"
 
 #include "base/host_id.h"
 
@@ -26,24 +23,15 @@ std::string this_machine() {
   return id.ok() ? id.value() : "";
 }
 
-/// The IPv4 addresses of interfaces that are up, except loopback, the most promising first.
+/// This host's IPv4 addresses, the most promising first. Loopback leads nowhere from other hosts.
 std::vector<std::string> host_addresses() {
-  ifaddrs* found = nullptr;
-  if (::getifaddrs(&found) != 0) return {};
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner{found, &::freeifaddrs};
-  std::vector<std::string> likely;
-  std::vector<std::string> unlikely;
-  for (const ifaddrs* entry = found; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET) continue;
-    if ((entry->ifa_flags & IFF_UP) == 0 || (entry->ifa_flags & IFF_LOOPBACK) != 0) continue;
-    sockaddr_in in;
-    std::memcpy(&in, entry->ifa_addr, sizeof(in));
-    std::array<char, INET_ADDRSTRLEN> text{};
-    ::inet_ntop(AF_INET, &in.sin_addr, text.data(), text.size());
-    (is_likely_reachable(entry->ifa_name) ? likely : unlikely).emplace_back(text.data());
+  std::vector<std::string> addresses;
+  const auto chosen = select_interfaces("", list_interfaces());
+  if (!chosen.ok()) return addresses;
+  for (const Interface& interface : chosen.value()) {
+    if (!interface.is_loopback) addresses.push_back(interface.address);
   }
-  likely.insert(likely.end(), unlikely.begin(), unlikely.end());
-  return likely;
+  return addresses;
 }
 
 std::vector<std::string> split(std::string_view text, char separator) {
@@ -97,13 +85,6 @@ std::vector<std::string> routes_to(const TcpAddress& theirs) {
   if (!theirs.machine.empty() && theirs.machine == this_machine()) routes.emplace_back(kLoopback);
   routes.insert(routes.end(), theirs.hosts.begin(), theirs.hosts.end());
   return routes;
-}
-
-bool is_likely_reachable(const std::string& interface_name) {
-  constexpr std::array<std::string_view, 10> kLocalOnly{
-      "docker", "br-", "veth", "virbr", "lxc", "lxd", "cni", "cali", "flannel", "podman"};
-  return std::none_of(kLocalOnly.begin(), kLocalOnly.end(),
-                      [&](std::string_view prefix) { return interface_name.starts_with(prefix); });
 }
 
 }  // namespace smddp

@@ -26,8 +26,4 @@ Result<TcpAddress> parse_tcp_address(const std::string& text);
 /// then its hosts.
 std::vector<std::string> routes_to(const TcpAddress& theirs);
 
-/// False for interfaces that usually lead nowhere from other hosts: bridges and tunnels of
-/// containers and virtual machines. They are published last.
-bool is_likely_reachable(const std::string& interface_name);
-
 }  // namespace smddp

@@ -14,6 +14,7 @@ from smddp.tools.doctor.finding import Finding
 __all__ = ["check_fabric", "check_interfaces", "check_named_interfaces", "chosen"]
 
 _LISTEN = "SMDDP_LISTEN_ADDRESS"
+_IFNAME = "SMDDP_SOCKET_IFNAME"
 #: Lists of interface names, by prefix; gloo fails where one is missing, NCCL and Open MPI look no further.
 _NAMING = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "OMPI_MCA_btl_tcp_if_include", "OMPI_MCA_oob_tcp_if_include")
 
@@ -32,6 +33,12 @@ def check_interfaces(subject: Subject) -> Iterator[Finding]:
         elif subject.is_spread and listen.startswith("127."):
             problem = f"{_LISTEN}={listen} cannot be reached from other hosts"
             yield error("listen-address", problem, f"unset {_LISTEN}", name)
+        elif _spec(host) and not engine_order(host.network.interfaces, _spec(host)):
+            known = ", ".join(one.name for one in host.network.interfaces if one.is_up)
+            problem = (
+                f"{_IFNAME}={_spec(host)} leaves no interface that is up and has an IPv4 address (there are {known})"
+            )
+            yield error("socket-ifname", problem, f"unset {_IFNAME}, or name one of these", name)
         elif subject.is_spread and chosen(host) is None:
             problem = "no interface that is up has an IPv4 address, except loopback"
             yield error("no-interface", problem, "ip address: give one an address, and set it up", name)
@@ -77,10 +84,13 @@ def check_fabric(subject: Subject) -> Iterator[Finding]:
 def chosen(host: HostFacts) -> Interface | None:
     """The interface that peers try first; None if there is none."""
     listen = host.environment.variables.get(_LISTEN, "")
-    usable = engine_order(host.network.interfaces)
     if listen:
-        return next((one for one in usable if one.address == listen), None)
-    return next(iter(usable), None)
+        return next((one for one in engine_order(host.network.interfaces) if one.address == listen), None)
+    return next(iter(engine_order(host.network.interfaces, _spec(host))), None)
+
+
+def _spec(host: HostFacts) -> str:
+    return host.environment.variables.get(_IFNAME, "")
 
 
 def _chosen_together(subject: Subject) -> Iterator[Finding]:
@@ -101,7 +111,7 @@ def _described(interface: Interface | None, what: str) -> str:
 
 
 def _same_addresses(subject: Subject) -> Iterator[Finding]:
-    """Bridges of containers have the same on all hosts; they are tried last, and only the others matter."""
+    """Bridges of containers have the same on all hosts; only the others matter."""
     owners: dict[str, list[str]] = {}
     for name, host in subject.each():
         for one in engine_order(host.network.interfaces):

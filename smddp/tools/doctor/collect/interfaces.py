@@ -14,9 +14,10 @@ from smddp.tools.doctor.facts import Interface
 
 __all__ = ["LOCAL_ONLY", "engine_order", "read_interfaces"]
 
-#: As in native/src/transport/tcp/address.cc: bridges of containers and virtual machines, tried last.
+#: As in native/src/topology/interfaces.cc: bridges of containers and virtual machines, used if nothing else is there.
 LOCAL_ONLY = ("docker", "br-", "veth", "virbr", "lxc", "lxd", "cni", "cali", "flannel", "podman")
 
+_LINK_LOCAL = "169.254."
 _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 _SIOCGIFMTU = 0x8921
@@ -53,10 +54,24 @@ def read_interfaces() -> tuple[Interface, ...]:
         library.freeifaddrs(first)
 
 
-def engine_order(interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
-    """Return those under which the engine offers this host to others, the first choice first."""
-    usable = [one for one in interfaces if one.is_up and not one.is_loopback]
-    return tuple(sorted(usable, key=lambda one: not one.is_likely))
+def engine_order(interfaces: tuple[Interface, ...], spec: str = "") -> tuple[Interface, ...]:
+    """Return those by which the engine can be reached from other hosts, the first choice first.
+
+    Args:
+        interfaces: all that the host has.
+        spec: SMDDP_SOCKET_IFNAME; with it, loopback too, if it is named.
+    """
+    up = [one for one in interfaces if one.is_up]
+    listed = spec.removeprefix("^")
+    words = [word for word in listed.removeprefix("=").split(",") if word]
+
+    def is_meant(one: Interface, word: str) -> bool:
+        return one.name == word if listed.startswith("=") else one.name.startswith(word)
+
+    if words and not spec.startswith("^"):
+        return tuple(dict.fromkeys(one for word in words for one in up if is_meant(one, word)))
+    left = [one for one in up if not one.is_loopback and not any(is_meant(one, word) for word in words)]
+    return tuple(one for one in left if one.is_likely) or tuple(left)
 
 
 def _chain(pointer: Any) -> Iterator[Any]:
@@ -79,13 +94,14 @@ def _mtu(name: str) -> int:
 
 def _interface(entry: Any) -> Interface:
     name = os.fsdecode(entry.name)
+    address = socket.inet_ntoa(bytes(entry.address.contents.address))
     mask = bytes(entry.mask.contents.address) if entry.mask else b"\xff" * 4
     return Interface(
         name=name,
-        address=socket.inet_ntoa(bytes(entry.address.contents.address)),
+        address=address,
         prefix=bin(int.from_bytes(mask, "big")).count("1"),
         mtu=_mtu(name),
         is_up=bool(entry.flags & _IFF_UP),
         is_loopback=bool(entry.flags & _IFF_LOOPBACK),
-        is_likely=not name.startswith(LOCAL_ONLY),
+        is_likely=not name.startswith(LOCAL_ONLY) and not address.startswith(_LINK_LOCAL),
     )
