@@ -11,12 +11,17 @@ from smddp import __version__
 from smddp.errors import SMDDPArgumentError, SMDDPError
 from smddp.identity import read_identity
 from smddp.tools.bench.options import Options, add_arguments, read_options
+from smddp.tools.topo.options import add_topo_arguments, read_topo_options
 
 __all__ = ["main"]
 
 _BENCH_DESCRIPTION = (
     "Time collectives on NumPy arrays over all ranks of the job that a launcher started (smddprun -np 4 smddp bench), "
     "or of this machine, and hold each against what the machine allows. Letters are those of nccl-tests."
+)
+_TOPO_DESCRIPTION = (
+    "Show what a job runs on: this machine, all hosts of the job that a launcher started (smddprun -np 4 smddp topo), "
+    "an EC2 instance type, or a file."
 )
 
 
@@ -62,6 +67,10 @@ def _run(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
 
         info(as_json=words.json)
         code = 0
+    elif words.command == "topo":
+        from smddp.tools.topo.run import topo
+
+        code = topo(read_topo_options(words))
     else:
         code = bench(read_options(words), given[1:])
     sys.stdout.flush()
@@ -78,6 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     info_parser.add_argument("--json", action="store_true", help="print it as JSON")
     commands.add_parser("doctor", help="examine the hosts of a job before it starts (smddp doctor --help)")
+    topo_parser = commands.add_parser(
+        "topo", help="hosts, NUMA nodes, rails and GPUs, as text, file or picture", description=_TOPO_DESCRIPTION
+    )
+    add_topo_arguments(topo_parser)
     bench_parser = commands.add_parser(
         "bench", help="time collectives beside what the machine allows", description=_BENCH_DESCRIPTION
     )
