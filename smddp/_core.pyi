@@ -57,6 +57,8 @@ class Config:
     listen_address: str
     socket_ifname: str
     topology: bytes
+    order: str
+    algorithm: str
     timeout: timedelta
     slow_warning: timedelta
     leave_grace: timedelta

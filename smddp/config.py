@@ -163,6 +163,25 @@ SETTINGS: tuple[Setting, ...] = (
         "for all ranks. Default: what the lowest rank of each host finds there.",
     ),
     Setting(
+        name="SMDDP_ORDER",
+        field="order",
+        default="canonical",
+        parse=_choice("canonical", "any"),
+        range="canonical, any",
+        help="In which order sums, averages and products of floating-point tensors may add between hosts. canonical: "
+        "the same bits run after run, by every algorithm and for every size. any: also by ring and double_tree, whose "
+        "order differs, and for float16 and bfloat16 by algorithms that round more than once.",
+    ),
+    Setting(
+        name="SMDDP_ALGORITHM",
+        field="algorithm",
+        default="",
+        parse=_text,
+        range="collective=algorithm, several with commas",
+        help="Algorithms between hosts to use instead of those predicted to be the fastest, as in "
+        "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used.",
+    ),
+    Setting(
         name="SMDDP_TIMEOUT",
         field="timeout",
         default=300.0,
@@ -241,6 +260,8 @@ class Settings:
     listen_address: str = ""
     socket_ifname: str = ""
     topology: str = ""
+    order: str = "canonical"
+    algorithm: str = ""
     timeout: float = 300.0
     slow_warning: float = 10.0
     leave_grace: float = 2.0
@@ -308,7 +329,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
         SMDDPConfigError: SMDDP_TOPOLOGY means nothing, or its file has a mistake.
     """
     plain = (
-        *("transport", "host_id", "job_secret", "listen_address", "socket_ifname"),
+        *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "algorithm"),
         *("chunk_bytes", "log_level", "log_file"),
     )
     values = {field: getattr(settings, field) for field in plain}

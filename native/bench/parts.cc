@@ -33,17 +33,19 @@ Placement placement_of(int hosts) {
 void make_a_plan(benchmark::State& state) {
   const Placement placement = placement_of(static_cast<int>(state.range(0)));
   const CollectiveSpec spec{.collective = Collective::kAllReduce, .count = 1'000'000};
-  for (auto _ : state) benchmark::DoNotOptimize(make_plan(spec, placement, 3));
+  for (auto _ : state) benchmark::DoNotOptimize(make_plan(spec, placement, Policy{}, 3));
 }
 
 void find_a_plan(benchmark::State& state) {
-  const Placement placement = placement_of(1);
+  Group group;
+  group.placement = placement_of(1);
+  group.self = 3;
   const auto operations = static_cast<std::size_t>(state.range(0));
   PlanCache cache;
   Request request{.collective = Collective::kAllReduce};
   for (auto _ : state) {
     request.count = request.count % operations + 1;
-    benchmark::DoNotOptimize(&cache.get(request, placement, 3));
+    benchmark::DoNotOptimize(&cache.get(request, group));
   }
 }
 

@@ -43,6 +43,8 @@ void bind_types(py::module_& module) {
       .def_property(
           "topology", [](const Config& config) { return py::bytes(config.topology); },
           [](Config& config, const py::bytes& topology) { config.topology = topology; })
+      .def_readwrite("order", &Config::order)
+      .def_readwrite("algorithm", &Config::algorithm)
       .def_readwrite("timeout", &Config::timeout)
       .def_readwrite("slow_warning", &Config::slow_warning)
       .def_readwrite("leave_grace", &Config::leave_grace)

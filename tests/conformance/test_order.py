@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,8 @@ from support.oracle import Array
 
 WORLD = 8
 COUNT = 10007
+ALL_REDUCES = ("mesh", "one_step", "doubling", "halving", "ring", "tree", "double_tree")
+REDUCES = ("mesh", "tree", "scatter_gather")
 
 
 def fabric_of(ranks_per_host: int) -> Fabric:
@@ -59,6 +62,32 @@ def test_sixteen_bits_agree_on_all_ranks_and_run_to_run(dtype: str, seed: int) -
         assert bits(first) == bits(again)
         all_reduced = [of_rank[0].tobytes() for of_rank in first]
         assert len(set(all_reduced)) == 1
+
+
+def chosen(algorithm: str, order: str = "canonical") -> Fabric:
+    """Four hosts, and every reduction by one algorithm, where it has that."""
+    known = {"all_reduce": ALL_REDUCES, "reduce_scatter": ("mesh", "halving", "ring"), "reduce": REDUCES}
+    choice = ",".join(f"{collective}={algorithm}" for collective, names in known.items() if algorithm in names)
+    return dataclasses.replace(fabric_of(2), algorithm=choice, order=order)
+
+
+@pytest.mark.parametrize("algorithm", ["one_step", "doubling", "halving", "tree", "scatter_gather"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_canonical_algorithms_agree(dtype: str, algorithm: str, seed: int) -> None:
+    values = Values(WORLD, seed)
+    by_mesh, by_other = (bits(results(chosen(name), values, dtype)) for name in ("mesh", algorithm))
+    assert by_other == by_mesh
+
+
+@pytest.mark.parametrize("algorithm", ["ring", "double_tree"])
+def test_other_orders_are_used_only_where_any_will_do(algorithm: str, seed: int) -> None:
+    values = Values(WORLD, seed)
+    by_mesh = bits(results(chosen("mesh"), values, "float32"))
+    assert bits(results(chosen(algorithm), values, "float32")) == by_mesh
+    freed, again = (bits(results(chosen(algorithm, "any"), values, "float32")) for _ in range(2))
+    assert freed == again
+    assert len({of_rank[0] for of_rank in freed}) == 1  # of all_reduce
+    assert freed[0][0] != by_mesh[0][0]
 
 
 def test_the_order_is_visible(seed: int) -> None:

@@ -35,6 +35,8 @@ class Fabric:
     name: str
     transport: str
     host: Callable[[int, int], str]  # of a rank in a world of a size
+    algorithm: str = ""
+    order: str = "canonical"
 
     def placement(self, world: int) -> Placement:
         """Which ranks share memory."""
@@ -92,6 +94,8 @@ class World:
         config = _core.Config()
         config.transport = self.fabric.transport
         config.host_id = self.fabric.host(rank, self.size)
+        config.algorithm = self.fabric.algorithm
+        config.order = self.fabric.order
         config.chunk_bytes = CHUNK_BYTES
         config.timeout = timedelta(seconds=OPERATION_SECONDS)
         return config

@@ -69,6 +69,8 @@ def test_entries_are_complete(setting: object) -> None:
         ("SMDDP_HOST_ID", "left half", "host_id", "left half"),
         ("SMDDP_SOCKET_IFNAME", "^=eth0,lo", "socket_ifname", "^=eth0,lo"),
         ("SMDDP_TOPOLOGY", "p4d.24xlarge", "topology", "p4d.24xlarge"),
+        ("SMDDP_ORDER", "Any", "order", "any"),
+        ("SMDDP_ALGORITHM", "all_reduce=ring,broadcast=tree", "algorithm", "all_reduce=ring,broadcast=tree"),
         ("NCCL_DEBUG", "TRACE", "log_level", "TRACE"),
         ("NCCL_DEBUG_FILE", "/tmp/log.%h.%p", "log_file", "/tmp/log.%h.%p"),
     ],
@@ -81,6 +83,7 @@ def test_good_values(name: str, text: str, field: str, value: object) -> None:
     ("name", "text"),
     [
         ("SMDDP_TRANSPORT", "pigeon"),
+        ("SMDDP_ORDER", "sorted"),
         ("SMDDP_TIMEOUT", "soon"),
         ("SMDDP_TIMEOUT", "0"),
         ("SMDDP_TIMEOUT", "-1"),
@@ -166,5 +169,8 @@ def test_native_form() -> None:
     assert (native.timeout, native.leave_grace) == (timedelta(seconds=1.5), timedelta(seconds=0.25))
     assert native.log_level == "INFO"
     assert (native.socket_ifname, native.topology) == ("", b"")
+    assert (native.order, native.algorithm) == ("canonical", "")
+    chosen = to_native(Settings(order="any", algorithm="all_reduce=ring"))
+    assert (chosen.order, chosen.algorithm) == ("any", "all_reduce=ring")
     assert to_native(Settings(socket_ifname="eth")).socket_ifname == "eth"
     assert to_native(Settings(topology="p4d.24xlarge")).topology == encode_host(instance("p4d.24xlarge"))

@@ -16,6 +16,8 @@ struct Config {
   std::string listen_address;  ///< IPv4 address for tcp; empty: all interfaces
   std::string socket_ifname;   ///< which interfaces, see select_interfaces
   std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
+  std::string order = "canonical";  ///< any: sums in other orders too
+  std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest
   std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none
   std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
   std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order

@@ -245,7 +245,7 @@ void CommunicatorImpl::start(const Request& request) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
   watch_->begin(signature, request);
-  const Plan& plan = plans_.get(request, group_->placement, options_.rank);
+  const Plan& plan = plans_.get(request, *group_);
   const Status started = execution_->start(plan, request, signature);
   if (!started.ok()) fail(started);
   if (group_->board->has_fault()) inspect();

@@ -92,6 +92,9 @@ Result<std::unique_ptr<Group>> Connector::run() {
       select_interfaces(config_.socket_ifname, list_interfaces());
   if (!interfaces.ok()) return interfaces.status();
   interfaces_ = std::move(interfaces).value();
+  Result<Policy> policy = parse_policy(config_.order, config_.algorithm);
+  if (!policy.ok()) return policy.status();
+  group_->policy = std::move(policy).value();
   group_->self = options_.rank;
   group_->labels = options_.labels;
   SMDDP_RETURN_IF_ERROR(introduce());
@@ -143,16 +146,18 @@ Placement Connector::place() const {
 Result<Roster> Connector::meet(const std::string& round, const RankInfo& mine,
                                const std::string& secret) {
   PrefixStore store{options_.store, "smddp/" + options_.name + "/" + round};
-  return exchange(
-      store,
-      Introduction{.mine = mine,
-                   .world = options_.world,
-                   .labels = options_.labels,
-                   .job_secret = secret,
-                   .settings = "SMDDP_TRANSPORT=" + config_.transport +
-                               " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes) +
-                               " SMDDP_TOPOLOGY=" + topology_mark(config_.topology)},
-      deadline_);
+  std::string settings =
+      "SMDDP_TRANSPORT=" + config_.transport +
+      " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes) +
+      " SMDDP_TOPOLOGY=" + topology_mark(config_.topology) + " SMDDP_ORDER=" + config_.order +
+      " SMDDP_ALGORITHM=" + (config_.algorithm.empty() ? "(none)" : config_.algorithm);
+  return exchange(store,
+                  Introduction{.mine = mine,
+                               .world = options_.world,
+                               .labels = options_.labels,
+                               .job_secret = secret,
+                               .settings = std::move(settings)},
+                  deadline_);
 }
 
 Status Connector::introduce() {

@@ -12,6 +12,7 @@
 #include "engine/board.h"
 #include "engine/peer_process.h"
 #include "memory/mapping.h"
+#include "plan/planner.h"
 #include "provider/provider.h"
 #include "topology/placement.h"
 #include "transport/transport.h"
@@ -40,6 +41,7 @@ struct Group {
   Rank self = 0;
   Placement placement = Placement::one_host(1);
   Topology topology;  ///< its hosts are those of `placement`
+  Policy policy;
   std::vector<RankInfo> ranks;
   std::vector<Rank> labels;
   Mapping segment;

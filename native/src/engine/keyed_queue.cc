@@ -199,9 +199,9 @@ Status KeyedQueue::overdue(const Waiting& waiting, const MembersView& members) c
                                       "' first, to which this rank has not come"};
   const std::vector<Rank> late = members.late();
   const bool is_leader_late = std::find(late.begin(), late.end(), leader_) != late.end();
-  if (late.empty() || is_leader_late)
+  if (late.empty() || (is_leader_late && leader_ == 0))
     return {StatusCode::kTimeout, text + leader + " has not come to it"};
-  // The leader has joined and would hand over, but not without these.
+  // The ranks before the leader have joined. It has not, or would hand over but for these.
   for (const Rank rank : late) text += members.name_of(rank) + (rank == late.back() ? "" : ", ");
   return {StatusCode::kTimeout,
           text + (late.size() == 1 ? " has" : " have") + " not come to anything, nor joined"};

@@ -5,16 +5,17 @@
 
 #include "smddp/request.h"
 
-#include "plan/planner.h"
+#include "engine/group.h"
+#include "plan/plan.h"
+#include "plan/spec.h"
 
 namespace smddp {
 
 /// The plans that one rank used last, looked up by what they are for.
 class PlanCache {
  public:
-  /// The plan of a complete request; it stays until the next call. Always the same placement and
-  /// rank.
-  const Plan& get(const Request& request, const Placement& placement, Rank self);
+  /// The plan of a complete request; it stays until the next call. Always the same group.
+  const Plan& get(const Request& request, const Group& group);
 
  private:
   struct Entry {

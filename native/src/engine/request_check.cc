@@ -146,6 +146,7 @@ void complete_request(Request& request, Rank self, int world) {
 
 CollectiveSpec to_spec(const Request& request) {
   return CollectiveSpec{.collective = request.collective,
+                        .dtype = request.dtype,
                         .op = request.op,
                         .count = request.count,
                         .counts = request.counts,
@@ -154,9 +155,10 @@ CollectiveSpec to_spec(const Request& request) {
 }
 
 bool is_for(const CollectiveSpec& spec, const Request& request) {
-  return spec.collective == request.collective && spec.op == request.op &&
-         spec.count == request.count && spec.root == std::max(request.root, 0) &&
-         spec.counts == request.counts && spec.send_counts == request.send_counts;
+  return spec.collective == request.collective && spec.dtype == request.dtype &&
+         spec.op == request.op && spec.count == request.count &&
+         spec.root == std::max(request.root, 0) && spec.counts == request.counts &&
+         spec.send_counts == request.send_counts;
 }
 
 Signature to_signature(const Request& request, std::uint64_t sequence) {

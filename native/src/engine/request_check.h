@@ -4,7 +4,7 @@
 #include "smddp/status.h"
 
 #include "base/signature.h"
-#include "plan/planner.h"
+#include "plan/spec.h"
 
 namespace smddp {
 

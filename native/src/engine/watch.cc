@@ -110,7 +110,10 @@ void Watch::broadcast(const Notice& notice) {
 }
 
 void Watch::on_mismatch(Rank peer, const Envelope& theirs) {
-  const Signature other = to_signature(theirs);
+  report_difference(peer, to_signature(theirs));
+}
+
+void Watch::report_difference(Rank peer, const Signature& other) {
   if (other == operation_) {
     report(StatusCode::kMismatch,
            operation() + ": " + group_.name_of(group_.self) + " and " + group_.name_of(peer) +
@@ -131,6 +134,10 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
     case Notice::Kind::kStarted:
       if (notice->waits_for < 0 || notice->waits_for >= group_.placement.world()) break;
       group_.board->set_started(peer, notice->signature);
+      // Ranks that run different operations may each wait for the other, and no message that shows
+      // it is ever sent.
+      if (has_begun(notice->signature.sequence) && !(notice->signature == operation_))
+        report_difference(peer, notice->signature);
       group_.board->set_waiting(peer, notice->signature.sequence, notice->waits_for, Clock::now());
       break;
     case Notice::Kind::kLeft:
@@ -143,6 +150,11 @@ void Watch::on_notice(Rank peer, std::span<const std::byte> bytes) {
       on_fault(*notice);
       break;
   }
+}
+
+// Before its first operation a rank has not begun number 0 either.
+bool Watch::has_begun(std::uint64_t sequence) const {
+  return group_.board->last_signature(group_.self) && operation_.sequence == sequence;
 }
 
 void Watch::on_fault(const Notice& notice) {

@@ -62,6 +62,10 @@ class Watch {
 
   void start_clock();
   void report(const Fault& fault);
+  /// `other` is what the peer calls as the same operation.
+  void report_difference(Rank peer, const Signature& other);
+  /// Whether that one is the running or else the last operation.
+  bool has_begun(std::uint64_t sequence) const;
   std::uint64_t failing_sequence() const;
   Status verdict();
   void look_for_the_dead();

@@ -1,50 +1,97 @@
 #include "plan/planner.h"
 
-#include <cassert>
+#include <algorithm>
 
-#include "plan/algorithms/algorithms.h"
-#include "plan/algorithms/mesh.h"
+#include "plan/algorithms/one_host.h"
+#include "plan/traits.h"
 
 namespace smddp {
-
-Reduction reduction_of(const CollectiveSpec& spec, int world) {
-  if (spec.op == ReduceOp::kAverage) return {ReduceOp::kSum, world};
-  return {spec.op, 1};
-}
-
 namespace {
 
-Plan mesh_plan(const CollectiveSpec& spec, const Mesh& mesh) {
-  switch (spec.collective) {
-    case Collective::kAllReduce:
-      return mesh_all_reduce(spec, mesh);
-    case Collective::kReduceScatter:
-      return mesh_reduce_scatter(spec, mesh);
-    case Collective::kAllGather:
-      return mesh_all_gather(spec, mesh);
-    case Collective::kBroadcast:
-      return mesh_broadcast(spec, mesh);
-    case Collective::kReduce:
-      return mesh_reduce(spec, mesh);
-    case Collective::kBarrier:
-      return mesh_barrier(mesh);
-    case Collective::kAllToAll:
-      return mesh_all_to_all(spec, mesh);
-    case Collective::kGather:
-      return mesh_gather(spec, mesh);
-    case Collective::kScatter:
-      return mesh_scatter(spec, mesh);
+std::string names_for(Collective collective) {
+  std::string names;
+  for (const Algorithm* algorithm : algorithms()) {
+    if (algorithm->collective != collective) continue;
+    names += (names.empty() ? "" : ", ") + std::string{algorithm->name};
   }
-  assert(false && "no such collective");
-  return {};
+  return names;
 }
+
+Status wrong(const std::string& item, const std::string& problem) {
+  return {StatusCode::kConfig, "SMDDP_ALGORITHM: '" + item + "' " + problem};
+}
+
+Status add_wanted(const std::string& item, Policy& policy) {
+  const std::size_t sign = item.find('=');
+  if (sign == std::string::npos)
+    return wrong(item, "is not of the form collective=algorithm, as in all_reduce=ring");
+  const std::string collective = item.substr(0, sign);
+  for (int i = 0; i < kCollectiveCount; ++i) {
+    const auto candidate = static_cast<Collective>(i);
+    if (name_of(candidate) != collective) continue;
+    const Algorithm* algorithm = find_algorithm(candidate, item.substr(sign + 1));
+    if (algorithm == nullptr)
+      return wrong(item, "names no algorithm; choose one of: " + names_for(candidate));
+    policy.wanted[candidate] = algorithm;
+    return {};
+  }
+  return wrong(item, "names no collective, such as all_reduce or broadcast");
+}
+
+/// What it takes for the bits of a result to depend on the placement alone.
+SumOrder needed_order(const CollectiveSpec& spec) {
+  const bool adds =
+      spec.op == ReduceOp::kSum || spec.op == ReduceOp::kAverage || spec.op == ReduceOp::kProduct;
+  if (!is_reducing(spec.collective) || !is_floating(spec.dtype) || !adds) return SumOrder::kOther;
+  // Those are added in float32, and rounded when they are stored.
+  const bool is_short = size_of(spec.dtype) < size_of(DType::kFloat32);
+  return is_short ? SumOrder::kAtOnce : SumOrder::kNodeByNode;
+}
+
+bool is_faster(const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; }
 
 }  // namespace
 
-Plan make_plan(const CollectiveSpec& spec, const Placement& placement, Rank self) {
+Result<Policy> parse_policy(const std::string& order, const std::string& wanted) {
+  Policy policy;
+  if (order != "canonical" && order != "any")
+    return Status{StatusCode::kConfig, "SMDDP_ORDER=" + order + " is none of canonical, any"};
+  policy.any_order = order == "any";
+  for (std::size_t first = 0; first < wanted.size();) {
+    const std::size_t comma = std::min(wanted.find(',', first), wanted.size());
+    SMDDP_RETURN_IF_ERROR(add_wanted(wanted.substr(first, comma - first), policy));
+    first = comma + 1;
+  }
+  return policy;
+}
+
+std::vector<Candidate> candidates(const CollectiveSpec& spec, const Placement& placement,
+                                  const Policy& policy) {
+  const SumOrder needed = policy.any_order ? SumOrder::kOther : needed_order(spec);
+  std::vector<Candidate> all;
+  for (const Algorithm* algorithm : algorithms()) {
+    if (algorithm->collective != spec.collective || !algorithm->suits(spec, placement)) continue;
+    if (algorithm->order < needed) continue;
+    const Candidate candidate{
+        algorithm, seconds(algorithm->demand(spec, placement), spec.dtype, policy.costs)};
+    // Behind its equals: of them the one listed first is chosen, the direct schedule before all.
+    all.insert(std::upper_bound(all.begin(), all.end(), candidate, is_faster), candidate);
+  }
+  const auto wanted = policy.wanted.find(spec.collective);
+  if (wanted == policy.wanted.end()) return all;
+  const auto chosen = std::find_if(all.begin(), all.end(), [&](const Candidate& candidate) {
+    return candidate.algorithm == wanted->second;
+  });
+  if (chosen != all.end()) std::rotate(all.begin(), chosen, chosen + 1);
+  return all;
+}
+
+Plan make_plan(const CollectiveSpec& spec, const Placement& placement, const Policy& policy,
+               Rank self) {
   if (placement.world() == 1) return copy_plan(spec);
   if (placement.hosts() == 1) return native_plan(spec, placement.world(), self);
-  return mesh_plan(spec, Mesh(placement, self));
+  const Algorithm& chosen = *candidates(spec, placement, policy).front().algorithm;
+  return chosen.plan(spec, Layout(placement, self));
 }
 
 }  // namespace smddp

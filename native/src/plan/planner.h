@@ -1,39 +1,47 @@
 #pragma once
 
-#include <cstddef>
+#include <map>
+#include <string>
 #include <vector>
 
-#include "smddp/types.h"
+#include "smddp/status.h"
 
+#include "plan/algorithm.h"
+#include "plan/costs.h"
 #include "plan/plan.h"
+#include "plan/spec.h"
 #include "topology/placement.h"
 
 namespace smddp {
 
-/// Everything a plan depends on besides the placement. All counts are elements.
-///   all_reduce, reduce, broadcast: `count` elements in and out.
-///   all_gather: rank r contributes counts[r]; out holds their concatenation in rank order.
-///   reduce_scatter: in holds the concatenation, rank r receives counts[r].
-///   all_to_all: send_counts[r] go to rank r (in = their concatenation), counts[r] come from it.
-///   gather: all_gather whose `out` only the root has.
-///   scatter: in of the root holds the concatenation, rank r receives counts[r].
-///   barrier: nothing.
-struct CollectiveSpec {
-  Collective collective = Collective::kBarrier;
-  ReduceOp op = ReduceOp::kSum;
-  std::size_t count = 0;
-  std::vector<std::size_t> counts;
-  std::vector<std::size_t> send_counts;
-  Rank root = 0;
+/// How algorithms are chosen. Equal on all ranks, so that all of them choose the same.
+struct Policy {
+  Costs costs{};
+  bool any_order = false;  ///< sums of floating point may add in an order that is not canonical
+  std::map<Collective, const Algorithm*> wanted{};  ///< instead of the fastest, where it suits
 
-  friend bool operator==(const CollectiveSpec&, const CollectiveSpec&) = default;
+  friend bool operator==(const Policy&, const Policy&) = default;
 };
+
+/// Reads "canonical" or "any", and "all_reduce=ring,broadcast=tree" (or nothing). kConfig says what
+/// there is.
+Result<Policy> parse_policy(const std::string& order, const std::string& wanted);
+
+struct Candidate {
+  const Algorithm* algorithm;
+  double seconds;  ///< predicted
+};
+
+/// What may be used for `spec` on several hosts, the choice first, then by predicted time.
+std::vector<Candidate> candidates(const CollectiveSpec& spec, const Placement& placement,
+                                  const Policy& policy);
 
 /// The steps of rank `self`. Pure; arguments are valid (the engine checked them). In-place forms
 /// are legal: in == out (all_reduce, reduce, broadcast), in == out + offset of self (all_gather,
 /// gather), out == in + offset of self (reduce_scatter, scatter); all_to_all is never in place.
 /// `in` of non-roots of broadcast and scatter and `out` of non-roots of reduce and gather may be
 /// missing altogether. kAverage divides by the world size exactly once per element.
-Plan make_plan(const CollectiveSpec& spec, const Placement& placement, Rank self);
+Plan make_plan(const CollectiveSpec& spec, const Placement& placement, const Policy& policy,
+               Rank self);
 
 }  // namespace smddp

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "plan/algorithm.h"
 #include "plan/partition.h"
 #include "plan/validation/symbolic_run.h"
 
@@ -32,9 +33,12 @@ bool is_aligned(const Placement& placement) {
 /// Compares what the ranks hold with what the collective promises.
 class Promise {
  public:
-  Promise(const std::vector<CollectiveSpec>& specs, const Placement& placement, Outcome& outcome)
+  /// `has_order`: sums must be canonical where the placement is aligned.
+  Promise(const std::vector<CollectiveSpec>& specs, const Placement& placement, bool has_order,
+          Outcome& outcome)
       : specs_(specs),
         placement_(placement),
+        has_order_(has_order && is_aligned(placement)),
         outcome_(outcome),
         expressions_(outcome.expressions) {}
 
@@ -103,7 +107,7 @@ class Promise {
     if (expressions_.is_divided(value) != divide) {
       return invalid((divide ? "not divided: " : "divided though it is no average: ") + text);
     }
-    if (is_aligned(placement_) && value != flat_tree(divide)) {
+    if (has_order_ && value != flat_tree(divide)) {
       return invalid("not the canonical order: " + text);
     }
     accepted_ = value;
@@ -165,6 +169,7 @@ class Promise {
 
   const std::vector<CollectiveSpec>& specs_;
   const Placement& placement_;
+  const bool has_order_;
   Outcome& outcome_;
   ExpressionTable& expressions_;
   ExpressionTable::Id accepted_ = ExpressionTable::kNothing;  ///< a sum that was checked already
@@ -180,16 +185,9 @@ Status validate_plans(const std::vector<Plan>& plans, const std::vector<Collecti
   }
   Result<Outcome> outcome = run_symbolically(plans, specs, placement, in_place);
   if (!outcome.ok()) return outcome.status();
-  return Promise(specs, placement, outcome.value()).check();
-}
-
-Status validate_plans(const CollectiveSpec& spec, const Placement& placement, bool in_place) {
-  const auto world = static_cast<std::size_t>(placement.world());
-  std::vector<Plan> plans;
-  for (Rank rank = 0; rank < placement.world(); ++rank) {
-    plans.push_back(make_plan(spec, placement, rank));
-  }
-  return validate_plans(plans, std::vector<CollectiveSpec>(world, spec), placement, in_place);
+  const Algorithm* known = find_algorithm(specs[0].collective, plans[0].algorithm);
+  const bool has_order = known == nullptr || known->order != SumOrder::kOther;
+  return Promise(specs, placement, has_order, outcome.value()).check();
 }
 
 }  // namespace smddp

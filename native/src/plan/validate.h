@@ -4,7 +4,9 @@
 
 #include "smddp/status.h"
 
-#include "plan/planner.h"
+#include "plan/plan.h"
+#include "plan/spec.h"
+#include "topology/placement.h"
 
 namespace smddp {
 
@@ -12,12 +14,9 @@ namespace smddp {
 /// per-pair order, with equal counts), nothing deadlocks, no step reads what was not yet written or
 /// is overwritten concurrently (unordered conflicting steps), every element of the result holds
 /// every contribution exactly once and was divided exactly once, and contributions were combined in
-/// the canonical order where the placement is aligned. In-place forms are checked too when
-/// `in_place`. Worlds up to 64.
-Status validate_plans(const CollectiveSpec& spec, const Placement& placement, bool in_place);
-
-/// The same for given plans. `plans[r]` and `specs[r]` belong to rank r; specs differ only in
-/// all_to_all, where each rank has counts of its own.
+/// the canonical order where the placement is aligned, unless the algorithm declares another one.
+/// In-place forms are checked too when `in_place`. Worlds up to 64. `plans[r]` and `specs[r]`
+/// belong to rank r; specs differ only in all_to_all, where each rank has counts of its own.
 Status validate_plans(const std::vector<Plan>& plans, const std::vector<CollectiveSpec>& specs,
                       const Placement& placement, bool in_place);
 

@@ -1,10 +1,12 @@
 // Every collective x dtype x operation x size x manner of calling, over every fabric and world.
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "conformance/case.h"
+#include "plan/algorithm.h"
 #include "support/fabric.h"
 
 namespace smddp::test {
@@ -56,6 +58,29 @@ TEST_CASE("every collective gives the right result over every fabric and world")
       const std::vector<Case> cases = thinned(all_cases(world), turn++);
       run_world(fabric, world,
                 [&](Communicator& communicator) { run_one_by_one(communicator, cases); });
+    }
+  }
+}
+
+TEST_CASE("every algorithm gives the right result over several hosts") {
+  std::size_t turn = 0;
+  for (const Algorithm* algorithm : algorithms()) {
+    const std::string choice =
+        std::string{name_of(algorithm->collective)} + "=" + std::string{algorithm->name};
+    CAPTURE(choice);
+    const Fabric ranks_apart{"tcp", "tcp", false, choice, "any"};
+    const Fabric two_hosts{"two hosts", "shm+inproc", true, choice, "any"};
+    for (const Fabric& fabric : {ranks_apart, two_hosts}) {
+      for (const int world : {3, 4, 8}) {
+        CAPTURE(fabric.name);
+        CAPTURE(world);
+        std::vector<Case> cases = sized_cases(algorithm->collective, world);
+        const std::vector<Case> typed = typed_cases(algorithm->collective, world);
+        cases.insert(cases.end(), typed.begin(), typed.end());
+        cases = thinned(cases, turn++);
+        run_world(fabric, world,
+                  [&](Communicator& communicator) { run_one_by_one(communicator, cases); });
+      }
     }
   }
 }

@@ -133,6 +133,58 @@ TEST_CASE("the others learn why a rank has left, from collectives and from messa
   });
 }
 
+TEST_CASE("ranks whose algorithms exchange messages with different ranks show both sides at once") {
+  // Rank 3 asks for a broadcast, or for a sum by another algorithm than the others expect.
+  for (const std::string choice : {"doubling", "ring", "tree", "halving", "one_step", "mesh"}) {
+    CAPTURE(choice);
+    const World world{{"tcp", "tcp", false, "broadcast=tree,all_reduce=" + choice, "any"}, 4};
+    world.run([&](Rank rank) {
+      const auto group = world.join(rank);
+      std::vector<float> data(100, 2.5F + static_cast<float>(rank));
+      const bool differs = rank == 3;
+      Request request{.collective = differs ? Collective::kBroadcast : Collective::kAllReduce,
+                      .dtype = DType::kFloat32,
+                      .in = data.data(),
+                      .out = data.data(),
+                      .count = data.size()};
+      const Deadline soon = Deadline::after(std::chrono::seconds{10});
+      Status outcome = outcome_of(*group, request);
+      // Who needed nobody that differs hears of it in the next operation.
+      if (outcome.ok()) outcome = outcome_of(*group, request);
+      expect(outcome.code() == StatusCode::kMismatch, outcome.message());
+      expect(outcome.message().find("broadcast") != std::string::npos, outcome.message());
+      expect(outcome.message().find("all_reduce") != std::string::npos, outcome.message());
+      expect(!soon.passed(), "it was noticed late");
+    });
+  }
+}
+
+TEST_CASE("who leaves without a first operation has called nothing else than the others") {
+  constexpr std::chrono::milliseconds kLongerThanUntilAnnounced{500};
+  for_each_fabric([&](const World& world) {
+    std::atomic<bool> others_wait{false};
+    world.run([&](Rank rank) {
+      const auto group = world.join(rank);
+      finish(group->connect());
+      if (rank == 1) {
+        wait_for(others_wait);
+        return group->leave(std::chrono::seconds{2});
+      }
+      float sum = 1.5F + static_cast<float>(rank);
+      const Work work = group->submit({.collective = Collective::kAllReduce,
+                                       .dtype = DType::kFloat32,
+                                       .in = &sum,
+                                       .out = &sum,
+                                       .count = 1});
+      static_cast<void>(work.wait(Deadline::after(kLongerThanUntilAnnounced)));
+      if (rank == 0) others_wait = true;
+      const Status outcome = outcome_of(work);
+      expect(outcome.code() == StatusCode::kPeerLost, outcome.message());
+      expect(names(outcome, 1), outcome.message());
+    });
+  });
+}
+
 TEST_CASE("all_to_all with counts that do not fit together is an error, never wrong data") {
   for_each_fabric([](const World& world) {
     world.run([&](Rank rank) {

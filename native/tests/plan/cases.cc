@@ -90,7 +90,7 @@ void visit_blocks(const Placement& placement, const std::function<void(const Cas
 
 /// `elements(from, to)` go from one rank to another.
 Case exchange(const Placement& placement, const std::function<std::size_t(int, int)>& elements) {
-  Case the_case{placement, {}};
+  Case the_case{placement, {}, nullptr};
   for (int self = 0; self < placement.world(); ++self) {
     CollectiveSpec spec;
     spec.collective = Collective::kAllToAll;
@@ -100,6 +100,7 @@ Case exchange(const Placement& placement, const std::function<std::size_t(int, i
     }
     the_case.specs.push_back(spec);
   }
+  if (placement.hosts() > 1) the_case.algorithm = find_algorithm(Collective::kAllToAll, "mesh");
   return the_case;
 }
 
@@ -108,7 +109,9 @@ Case exchange(const Placement& placement, const std::function<std::size_t(int, i
 std::string Case::name() const {
   const CollectiveSpec& spec = specs[0];
   std::ostringstream text;
-  text << name_of(spec.collective) << ' ' << name_of(spec.op) << ' ' << spec.count << " elements";
+  text << name_of(spec.collective);
+  if (algorithm != nullptr) text << " by " << algorithm->name << ',';
+  text << ' ' << name_of(spec.op) << ' ' << spec.count << " elements";
   if (!spec.counts.empty()) text << ", counts";
   for (const std::size_t count : spec.counts) text << ' ' << count;
   text << ", root " << spec.root << ", on hosts";
@@ -152,7 +155,17 @@ std::vector<Placement> placements(int world, std::mt19937& random) {
   return all;
 }
 
-void for_each_case(const Placement& placement, const std::function<void(const Case&)>& visit) {
+void for_each_case(const Placement& placement, const std::function<void(const Case&)>& visit_case) {
+  const auto visit = [&visit_case](Case the_case) {
+    if (the_case.algorithm == nullptr) return visit_case(the_case);
+    const CollectiveSpec& spec = the_case.specs[0];
+    for (const Algorithm* algorithm : algorithms()) {
+      if (algorithm->collective != spec.collective) continue;
+      if (!algorithm->suits(spec, the_case.placement)) continue;
+      the_case.algorithm = algorithm;
+      visit_case(the_case);
+    }
+  };
   visit_whole_vectors(placement, visit);
   visit_blocks(placement, visit);
   visit(exchange(placement, [](int, int) { return 2; }));
@@ -164,13 +177,18 @@ void for_each_case(const Placement& placement, const std::function<void(const Ca
 }
 
 Case uniform(const Placement& placement, const CollectiveSpec& spec) {
-  return {placement, std::vector<CollectiveSpec>(at(placement.world()), spec)};
+  const bool one_host = placement.hosts() == 1;
+  return {placement, std::vector<CollectiveSpec>(at(placement.world()), spec),
+          one_host ? nullptr : find_algorithm(spec.collective, "mesh")};
 }
 
 std::vector<Plan> plans_of(const Case& the_case) {
   std::vector<Plan> plans;
   for (Rank rank = 0; rank < the_case.world(); ++rank) {
-    plans.push_back(make_plan(the_case.specs[at(rank)], the_case.placement, rank));
+    const CollectiveSpec& spec = the_case.specs[at(rank)];
+    plans.push_back(the_case.algorithm == nullptr
+                        ? make_plan(spec, the_case.placement, Policy{}, rank)
+                        : the_case.algorithm->plan(spec, Layout(the_case.placement, rank)));
   }
   return plans;
 }

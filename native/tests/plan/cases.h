@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "plan/algorithm.h"
 #include "plan/plan.h"
 #include "plan/planner.h"
 #include "topology/placement.h"
@@ -17,9 +18,10 @@ namespace smddp::test {
 struct Case {
   Placement placement;
   std::vector<CollectiveSpec> specs;
+  const Algorithm* algorithm = nullptr;  ///< over several hosts
 
   int world() const { return placement.world(); }
-  /// "all_reduce average 24 elements on hosts 0 0 1"
+  /// "all_reduce by mesh, average 24 elements on hosts 0 0 1"
   std::string name() const;
 };
 
@@ -35,10 +37,10 @@ std::vector<Placement> placements(int world, std::mt19937& random);
 
 /// Every collective with every root (above 9 ranks: three), sum and average, no, few and many
 /// elements, block counts that are equal, uneven with zeros, all zero, and all on one rank. Larger
-/// worlds get fewer counts.
+/// worlds get fewer counts. Over several hosts each with all algorithms that suit.
 void for_each_case(const Placement& placement, const std::function<void(const Case&)>& visit);
 
-/// The same spec on all ranks.
+/// The same spec on all ranks; over several hosts by the direct schedule.
 Case uniform(const Placement& placement, const CollectiveSpec& spec);
 
 std::vector<Plan> plans_of(const Case& the_case);

@@ -45,10 +45,10 @@ Case blocks(Collective collective, std::vector<std::size_t> counts, const Placem
 }
 
 /// Placements with several ranks per host, single ranks, more ranks there than here, and one host.
-std::vector<Case> cases() {
+std::vector<Case> direct_cases() {
   std::vector<Case> all;
-  for (const auto& ranks_per_host :
-       std::vector<std::vector<int>>{{1, 1, 1}, {2, 2}, {3, 1}, {1, 3}, {2, 3, 2}, {4}}) {
+  for (const auto& ranks_per_host : std::vector<std::vector<int>>{
+           {1, 1, 1}, {2, 2}, {3, 1}, {1, 3}, {2, 3, 2}, {1, 1, 1, 1}, {4}}) {
     const Placement placement = consecutive(ranks_per_host);
     const auto world = static_cast<std::size_t>(placement.world());
     std::vector<std::size_t> counts;
@@ -69,6 +69,23 @@ std::vector<Case> cases() {
     for (CollectiveSpec& spec : exchange.specs) spec.send_counts = spec.counts;
     all.push_back(exchange);
     all.push_back(whole_vector(Collective::kBarrier, 0, 0, placement));
+  }
+  return all;
+}
+
+/// The same by every algorithm.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (Case the_case : direct_cases()) {
+    if (the_case.algorithm == nullptr) all.push_back(the_case);
+    for (const Algorithm* algorithm : algorithms()) {
+      if (the_case.algorithm == nullptr) break;
+      const CollectiveSpec& spec = the_case.specs[0];
+      if (algorithm->collective != spec.collective) continue;
+      if (!algorithm->suits(spec, the_case.placement)) continue;
+      the_case.algorithm = algorithm;
+      all.push_back(the_case);
+    }
   }
   return all;
 }
@@ -256,17 +273,25 @@ TEST_CASE("wrong arithmetic is rejected") {
   const auto is_reduce = [](const Plan& plan, std::size_t index) {
     return plan.steps[index].kind == StepKind::kReduce;
   };
-  const auto expect = [&](const std::string& what, const std::function<void(Step&)>& change) {
+  const auto expect = [&](const std::string& what, const std::function<bool(Step&)>& change) {
     const int tried = expect_rejected(what, [&](Plan& plan, std::size_t index) {
       if (!is_reduce(plan, index)) return false;
-      change(plan.steps[index]);
-      return true;
+      return change(plan.steps[index]);
     });
     CHECK(tried > 0);
   };
-  expect("adding a source twice", [](Step& step) { step.sources.push_back(step.sources[0]); });
-  expect("leaving out a source", [](Step& step) { step.sources.pop_back(); });
-  expect("not dividing", [](Step& step) { step.reduction.divisor = 1; });
-  expect("dividing by something else", [](Step& step) { ++step.reduction.divisor; });
-  expect("another operation", [](Step& step) { step.reduction.op = ReduceOp::kMax; });
+  expect("adding a source twice", [](Step& step) {
+    step.sources.push_back(step.sources[0]);
+    return true;
+  });
+  expect("leaving out a source", [](Step& step) {
+    step.sources.pop_back();
+    return true;
+  });
+  expect("not dividing", [](Step& step) { return std::exchange(step.reduction.divisor, 1) != 1; });
+  expect("dividing by something else", [](Step& step) { return ++step.reduction.divisor > 0; });
+  expect("another operation", [](Step& step) {
+    step.reduction.op = ReduceOp::kMax;
+    return true;
+  });
 }

@@ -50,8 +50,11 @@ TEST_CASE("the largest world that fits") {
   CollectiveSpec spec;
   spec.collective = Collective::kAllReduce;
   spec.count = 130;
-  CHECK(validate_plans(spec, consecutive(std::vector<int>(8, 8)), true).ok());
-  CHECK(validate_plans(spec, Placement::one_host(64), false).ok());
-  CHECK(validate_plans(spec, Placement::one_host(65), false).code() ==
-        StatusCode::kInvalidArgument);
+  const auto verdict = [&](const Placement& placement, bool in_place) {
+    const Case the_case = uniform(placement, spec);
+    return validate_plans(plans_of(the_case), the_case.specs, placement, in_place);
+  };
+  CHECK(verdict(consecutive(std::vector<int>(8, 8)), true).ok());
+  CHECK(verdict(Placement::one_host(64), false).ok());
+  CHECK(verdict(Placement::one_host(65), false).code() == StatusCode::kInvalidArgument);
 }

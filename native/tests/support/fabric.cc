@@ -38,6 +38,8 @@ const std::vector<Fabric>& fabrics() {
 Config test_config(const Fabric& fabric, Rank rank, int world) {
   Config config;
   config.transport = fabric.transport;
+  config.order = fabric.order;
+  config.algorithm = fabric.algorithm;
   config.timeout = std::chrono::seconds{20};
   config.chunk_bytes = 4096;
   config.host_id = fabric.two_hosts && 3 * rank >= 2 * world ? "host B" : "host A";

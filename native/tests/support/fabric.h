@@ -18,6 +18,8 @@ struct Fabric {
   std::string name;
   std::string transport;   ///< SMDDP_TRANSPORT
   bool two_hosts = false;  ///< the first two thirds of the ranks on one host, the rest on another
+  std::string algorithm = {};       ///< SMDDP_ALGORITHM
+  std::string order = "canonical";  ///< SMDDP_ORDER
 };
 
 const std::vector<Fabric>& fabrics();

@@ -125,6 +125,10 @@ def test_ranks_that_are_told_different_ones(template: Template, hosts: tuple[int
             {"SMDDP_SOCKET_IFNAME": "nosuch"},
             "SMDDP_SOCKET_IFNAME=nosuch leaves no network interface that is up and has",
         ),
+        (
+            {"SMDDP_ALGORITHM": "barrier=dissemination,reduce=ring"},
+            "SMDDP_ALGORITHM: 'reduce=ring' names no algorithm; choose one of: mesh, tree, scatter_gather",
+        ),
     ],
 )
 def test_what_does_not_exist_is_said_at_once_by_every_rank(

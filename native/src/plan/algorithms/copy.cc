@@ -5,7 +5,7 @@
 // Steps: 1 copy, no message. No division: the average over one rank is its input.
 #include <numeric>
 
-#include "plan/algorithms/algorithms.h"
+#include "plan/algorithms/one_host.h"
 #include "plan/builder.h"
 
 namespace smddp {

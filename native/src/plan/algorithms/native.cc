@@ -9,7 +9,7 @@
 // Source: the intra-node half of Herring (SC20).
 #include <utility>
 
-#include "plan/algorithms/algorithms.h"
+#include "plan/algorithms/one_host.h"
 #include "plan/builder.h"
 #include "plan/partition.h"
 #include "plan/traits.h"

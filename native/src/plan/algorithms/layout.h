@@ -14,9 +14,9 @@ namespace smddp {
 /// any rank of another host. Vectors that every host holds travel in *lanes*: lane c is slice c of
 /// the vector, carried between hosts by local rank c of each host. There are as many lanes as the
 /// smallest host has ranks.
-class Mesh {
+class Layout {
  public:
-  Mesh(const Placement& placement, Rank self);
+  Layout(const Placement& placement, Rank self);
 
   Rank self() const { return self_; }
   int host() const { return host_; }
@@ -28,12 +28,13 @@ class Mesh {
   int host_of(Rank rank) const { return placement_.host_of(rank); }
   int local_rank_of(Rank rank) const { return placement_.local_rank(rank); }
   Rank rank_at(int host, int local) const;
+  /// The rank that carries on `host` the lane of self.
+  Rank peer_on(int host) const { return rank_at(host, local_); }
   /// Ranks of this host, by local rank.
   const std::vector<Rank>& neighbours() const { return placement_.ranks_on(host_); }
 
-  bool alone() const {
-    return ranks_here() == 1;
-  }  ///< no other rank here: native steps are not needed
+  /// No other rank here: native steps are not needed.
+  bool alone() const { return ranks_here() == 1; }
   bool is_lane() const { return local_ < lanes_; }
   int ranks_here() const { return ranks_on(host_); }
 
@@ -56,31 +57,35 @@ struct Ready {
   Steps ready;
 };
 
+/// Those of `readers` that something which overwrites `read` in `out` has to wait for: all when it
+/// is the caller's input, which may be the same memory, none when it is scratch.
+Steps before_overwriting(const Range& read, const Steps& readers);
+
 /// Slices of a vector of `count` elements by local rank; empty for ranks that carry no lane.
-std::vector<Part> lane_parts(const Mesh& mesh, std::size_t count);
+std::vector<Part> lane_parts(const Layout& layout, std::size_t count);
 
 /// Reduces `count` elements of `in` over this host (undivided). Each lane's rank gets its lane; a
 /// rank alone on its host has it in `in` already.
-Ready reduce_into_lanes(PlanBuilder& plan, const Mesh& mesh, std::size_t count, ReduceOp op);
+Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, ReduceOp op);
 
 /// Spreads the lanes that lie in `out` of the lanes' ranks to `out` of all ranks of this host.
-void spread_lanes(PlanBuilder& plan, const Mesh& mesh, std::size_t count, const Steps& after);
+void spread_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, const Steps& after);
 
 /// An empty message each way between every two hosts. Data of rooted collectives flows one way
 /// only; this one shows both sides the other's signature.
-void greet_hosts(PlanBuilder& plan, const Mesh& mesh);
+void greet_hosts(PlanBuilder& plan, const Layout& layout);
 
 /// For the ranks of a host that exchange no data with each other: they see each other's signature.
-void meet_neighbours(PlanBuilder& plan, const Mesh& mesh);
+void meet_neighbours(PlanBuilder& plan, const Layout& layout);
 
 /// The ranks of other hosts, in the order in which to serve them.
-std::vector<Rank> ranks_elsewhere(const Mesh& mesh);
+std::vector<Rank> ranks_elsewhere(const Layout& layout);
 
 /// Blocks of the ranks of this host, by local rank.
-std::vector<Part> blocks_of_neighbours(const Mesh& mesh, const std::vector<Part>& blocks);
+std::vector<Part> blocks_of_neighbours(const Layout& layout, const std::vector<Part>& blocks);
 
 /// Step k of handling the ranks of a host with `ranks` ranks by the ranks of this one: local rank j
 /// takes rank k * ranks_here + j of that host.
-int turns_for(const Mesh& mesh, int ranks);
+int turns_for(const Layout& layout, int ranks);
 
 }  // namespace smddp

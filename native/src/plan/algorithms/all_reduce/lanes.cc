@@ -1,0 +1,26 @@
+#include "plan/algorithms/all_reduce/lanes.h"
+
+#include <utility>
+
+namespace smddp {
+
+Plan all_reduce_in_lanes(std::string_view name, const CollectiveSpec& spec, const Layout& layout,
+                         const ReduceLane& reduce_lane) {
+  PlanBuilder plan{std::string{name}};
+  const Reduction reduction = reduction_of(spec, layout.world());
+  const Ready partial = reduce_into_lanes(plan, layout, spec.count, reduction.op);
+  Steps complete = partial.ready;
+  if (layout.is_lane()) {
+    const Part lane = share_of(spec.count, layout.lanes(), layout.local());
+    complete = reduce_lane(plan, layout, {partial, range_of(Space::kOut, lane), reduction});
+  }
+  spread_lanes(plan, layout, spec.count, complete);
+  return std::move(plan).finish();
+}
+
+Demand native_demand_of_all_reduce(const CollectiveSpec& spec, const Placement& placement) {
+  if (placement.hosts() == placement.world()) return {};
+  return {.native_steps = 2, .native = 2.0 * static_cast<double>(spec.count)};
+}
+
+}  // namespace smddp

@@ -1,0 +1,100 @@
+#include "plan/algorithms/layout.h"
+
+#include <utility>
+
+namespace smddp {
+
+Layout::Layout(const Placement& placement, Rank self)
+    : placement_(placement),
+      self_(self),
+      host_(placement.host_of(self)),
+      local_(placement.local_rank(self)),
+      lanes_(placement.ranks_on_smallest_host()) {}
+
+int Layout::ranks_on(int host) const { return static_cast<int>(placement_.ranks_on(host).size()); }
+
+Rank Layout::rank_at(int host, int local) const {
+  return placement_.ranks_on(host)[static_cast<std::size_t>(local)];
+}
+
+std::vector<int> Layout::send_order() const {
+  std::vector<int> order;
+  for (int distance = 1; distance < hosts(); ++distance)
+    order.push_back((host_ + distance) % hosts());
+  return order;
+}
+
+std::vector<int> Layout::recv_order() const {
+  const std::vector<int> order = send_order();
+  return {order.rbegin(), order.rend()};
+}
+
+Steps before_overwriting(const Range& read, const Steps& readers) {
+  return read.space == Space::kIn ? readers : Steps{};
+}
+
+std::vector<Part> lane_parts(const Layout& layout, std::size_t count) {
+  std::vector<Part> parts(static_cast<std::size_t>(layout.ranks_here()));
+  for (int lane = 0; lane < layout.lanes(); ++lane) {
+    parts[static_cast<std::size_t>(lane)] = share_of(count, layout.lanes(), lane);
+  }
+  return parts;
+}
+
+Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, ReduceOp op) {
+  const Range in{Space::kIn, 0, count};
+  if (layout.alone()) return {in, {}};
+  NativeStep step;
+  step.collective = Collective::kReduceScatter;
+  step.in = in;
+  step.in_parts = lane_parts(layout, count);
+  step.out = plan.scratch(step.in_parts[static_cast<std::size_t>(layout.local())].count);
+  step.reduction = {op, 1};
+  const Range out = step.out;
+  return {out, {plan.native(std::move(step))}};
+}
+
+void spread_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, const Steps& after) {
+  if (layout.alone()) return;
+  NativeStep step;
+  step.collective = Collective::kAllGather;
+  step.out = {Space::kOut, 0, count};
+  step.out_parts = lane_parts(layout, count);
+  step.in = slice(step.out, step.out_parts[static_cast<std::size_t>(layout.local())]);
+  plan.native(std::move(step), after);
+}
+
+void greet_hosts(PlanBuilder& plan, const Layout& layout) {
+  if (layout.local() != 0) return;
+  for (const int host : layout.send_order()) plan.send(layout.rank_at(host, 0), {});
+  for (const int host : layout.recv_order()) plan.recv(layout.rank_at(host, 0), {});
+}
+
+void meet_neighbours(PlanBuilder& plan, const Layout& layout) {
+  if (layout.alone()) return;
+  NativeStep meet;
+  meet.collective = Collective::kBarrier;
+  plan.native(std::move(meet));
+}
+
+std::vector<Rank> ranks_elsewhere(const Layout& layout) {
+  std::vector<Rank> ranks;
+  for (const int host : layout.send_order()) {
+    for (int local = 0; local < layout.ranks_on(host); ++local)
+      ranks.push_back(layout.rank_at(host, local));
+  }
+  return ranks;
+}
+
+std::vector<Part> blocks_of_neighbours(const Layout& layout, const std::vector<Part>& blocks) {
+  std::vector<Part> parts;
+  for (const Rank rank : layout.neighbours())
+    parts.push_back(blocks[static_cast<std::size_t>(rank)]);
+  return parts;
+}
+
+int turns_for(const Layout& layout, int ranks) {
+  return (ranks + layout.ranks_here() - 1) / layout.ranks_here();
+}
+
+}  // namespace smddp
