@@ -118,6 +118,7 @@ Status Connector::link() {
   Result<Topology> topology = assemble_topology(group_->placement, group_->ranks, config_.topology);
   if (!topology.ok()) return topology.status();
   group_->topology = std::move(topology).value();
+  group_->policy.costs = costs_between(group_->topology);
   // After its last use of the store a rank 0 that leaves early harms nobody.
   SMDDP_RETURN_IF_ERROR(link_local_ranks());
   if (several_hosts) {

@@ -1,5 +1,7 @@
 #include "plan/costs.h"
 
+#include <algorithm>
+
 namespace smddp {
 namespace {
 
@@ -11,6 +13,17 @@ double rate_for(double bytes, const std::vector<LinkRate>& link) {
 }
 
 }  // namespace
+
+Costs costs_between(const Topology& topology) {
+  Costs costs;
+  double slowest = 0;
+  for (const HostTopology& host : topology.hosts) {
+    if (host.rails.empty() || host.rails.front().gbps == 0) return costs;
+    slowest = slowest == 0 ? host.rails.front().gbps : std::min(slowest, host.rails.front().gbps);
+  }
+  if (slowest > 0) costs.link = {{kAnySize, 8e-9 / slowest}};
+  return costs;
+}
 
 double seconds(const Demand& demand, DType dtype, const Costs& costs) {
   const auto width = static_cast<double>(size_of(dtype));

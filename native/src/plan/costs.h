@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "smddp/topology.h"
 #include "smddp/types.h"
 
 #include "plan/algorithm.h"
@@ -32,6 +33,10 @@ struct Costs {
 
   friend bool operator==(const Costs&, const Costs&) = default;
 };
+
+/// The costs between the hosts of `topology`: a host sends as fast as the slowest host's first
+/// rail, the one that transports use. Without its speed the default stays.
+Costs costs_between(const Topology& topology);
 
 /// Predicted time of what `demand` (in elements of `dtype`) asks for. A sum: in today's plans the
 /// stages of one operation follow each other.

@@ -1,4 +1,4 @@
-// What the cost model makes of a demand.
+// What the cost model makes of a demand, and where it gets the speed of links.
 #include "plan/costs.h"
 
 #include <utility>
@@ -12,6 +12,17 @@ namespace {
 Costs only_link(std::vector<LinkRate> link) {
   return {
       .hop = 0, .message = 0, .link = std::move(link), .reduce = 0, .native_step = 0, .native = 0};
+}
+
+/// Hosts with one or more rails each.
+Topology with_rails(const std::vector<std::vector<double>>& gbps_by_host) {
+  Topology topology;
+  for (const std::vector<double>& gbps : gbps_by_host) {
+    topology.host_of_rank.push_back(static_cast<int>(topology.hosts.size()));
+    topology.hosts.emplace_back();
+    for (const double speed : gbps) topology.hosts.back().rails.push_back(Rail{.gbps = speed});
+  }
+  return topology;
 }
 
 TEST_CASE("every part of a demand has its price") {
@@ -45,6 +56,20 @@ TEST_CASE("the size of a message decides what its bytes cost; above the last siz
   CHECK(time_of(101) == doctest::Approx(0.02));
   CHECK(time_of(5000) == doctest::Approx(0.01));
   CHECK(time_of(9000) == doctest::Approx(0.01));
+}
+
+TEST_CASE("links are as fast as the slowest host's first rail") {
+  CHECK(costs_between(with_rails({{100, 400}, {25}, {50}})).link ==
+        std::vector<LinkRate>{{kAnySize, 8e-9 / 25}});
+  Costs expected;
+  expected.link = {{kAnySize, 8e-9}};
+  CHECK(costs_between(with_rails({{1}, {1}})) == expected);
+}
+
+TEST_CASE("where a speed is unknown the default stays") {
+  CHECK(costs_between(with_rails({})) == Costs{});
+  CHECK(costs_between(with_rails({{100}, {}})) == Costs{});
+  CHECK(costs_between(with_rails({{0}, {100}})) == Costs{});
 }
 
 }  // namespace
