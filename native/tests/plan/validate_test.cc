@@ -2,6 +2,7 @@
 // and counts of cases.h, in place and not.
 #include "plan/validate.h"
 
+#include <algorithm>
 #include <random>
 #include <string>
 
@@ -45,6 +46,33 @@ void check_all(int first_world, int last_world) {
 TEST_CASE("all plans of worlds 1 to 8 are valid") { check_all(1, 8); }
 TEST_CASE("all plans of worlds 9 to 20 are valid") { check_all(9, 20); }
 TEST_CASE("all plans of worlds 21 to 33 are valid") { check_all(21, 33); }
+
+TEST_CASE("vectors that go in segments") {
+  for (const std::vector<int>& ranks : std::vector<std::vector<int>>{
+           {1, 1}, {1, 1, 1}, {1, 1, 1, 1}, {2, 2}, {2, 3, 4}, {2, 1, 1, 2}, {2, 2, 2, 2}}) {
+    const Placement placement = consecutive(ranks);
+    const int lanes = placement.ranks_on_smallest_host();
+    for (const int segments : {2, 3, 8}) {
+      CollectiveSpec spec;
+      spec.collective = Collective::kAllReduce;
+      spec.dtype = DType::kFloat64;
+      spec.op = ReduceOp::kAverage;
+      spec.count = static_cast<std::size_t>(segments * lanes * placement.hosts()) * 8192 + 5;
+      const Case the_case = uniform(placement, spec);
+      CAPTURE(the_case.name());
+      const std::vector<Plan> plans = plans_of(the_case);
+      const Rank peer = placement.ranks_on(placement.hosts() - 1).front();
+      const auto to_peer = [&](const Step& step) {
+        return step.kind == StepKind::kSend && step.peer == peer;
+      };
+      CHECK(std::count_if(plans[0].steps.begin(), plans[0].steps.end(), to_peer) == 2 * segments);
+      for (const bool in_place : {false, true}) {
+        const Status verdict = validate_plans(plans, the_case.specs, placement, in_place);
+        CHECK_MESSAGE(verdict.ok(), verdict.message());
+      }
+    }
+  }
+}
 
 TEST_CASE("the largest world that fits") {
   CollectiveSpec spec;

@@ -29,6 +29,13 @@ std::vector<int> Layout::recv_order() const {
   return {order.rbegin(), order.rend()};
 }
 
+std::vector<Round> Layout::rounds() const {
+  std::vector<Round> rounds;
+  for (int distance = 1; distance < hosts(); ++distance)
+    rounds.push_back({(host_ + distance) % hosts(), (host_ + hosts() - distance) % hosts()});
+  return rounds;
+}
+
 Steps before_overwriting(const Range& read, const Steps& readers) {
   return read.space == Space::kIn ? readers : Steps{};
 }
@@ -41,26 +48,30 @@ std::vector<Part> lane_parts(const Layout& layout, std::size_t count) {
   return parts;
 }
 
-Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, ReduceOp op) {
-  const Range in{Space::kIn, 0, count};
-  if (layout.alone()) return {in, {}};
+Range lane_of(const Layout& layout, const Range& vector) {
+  return slice(vector, lane_parts(layout, vector.count)[static_cast<std::size_t>(layout.local())]);
+}
+
+Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector, ReduceOp op) {
+  if (layout.alone()) return {vector, {}};
   NativeStep step;
   step.collective = Collective::kReduceScatter;
-  step.in = in;
-  step.in_parts = lane_parts(layout, count);
-  step.out = plan.scratch(step.in_parts[static_cast<std::size_t>(layout.local())].count);
+  step.in = vector;
+  step.in_parts = lane_parts(layout, vector.count);
+  step.out = plan.scratch(lane_of(layout, vector).count);
   step.reduction = {op, 1};
   const Range out = step.out;
   return {out, {plan.native(std::move(step))}};
 }
 
-void spread_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, const Steps& after) {
+void spread_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector,
+                  const Steps& after) {
   if (layout.alone()) return;
   NativeStep step;
   step.collective = Collective::kAllGather;
-  step.out = {Space::kOut, 0, count};
-  step.out_parts = lane_parts(layout, count);
-  step.in = slice(step.out, step.out_parts[static_cast<std::size_t>(layout.local())]);
+  step.out = vector;
+  step.out_parts = lane_parts(layout, vector.count);
+  step.in = lane_of(layout, vector);
   plan.native(std::move(step), after);
 }
 

@@ -10,6 +10,12 @@
 
 namespace smddp {
 
+/// Hosts to send to, and to receive from, at the same time.
+struct Round {
+  int to;
+  int from;
+};
+
 /// Where `self` stands among several hosts. Hosts are wired as a full mesh: any rank may send to
 /// any rank of another host. Vectors that every host holds travel in *lanes*: lane c is slice c of
 /// the vector, carried between hosts by local rank c of each host. There are as many lanes as the
@@ -42,6 +48,8 @@ class Layout {
   /// h starts with h + 1, so that at any time each host is the target of one other, not of all.
   std::vector<int> send_order() const;
   std::vector<int> recv_order() const;
+  /// Both, step by step: in round d each host sends to h + d and receives from h - d.
+  std::vector<Round> rounds() const;
 
  private:
   const Placement& placement_;
@@ -64,12 +72,16 @@ Steps before_overwriting(const Range& read, const Steps& readers);
 /// Slices of a vector of `count` elements by local rank; empty for ranks that carry no lane.
 std::vector<Part> lane_parts(const Layout& layout, std::size_t count);
 
-/// Reduces `count` elements of `in` over this host (undivided). Each lane's rank gets its lane; a
-/// rank alone on its host has it in `in` already.
-Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, ReduceOp op);
+/// The lane of self in `vector`.
+Range lane_of(const Layout& layout, const Range& vector);
 
-/// Spreads the lanes that lie in `out` of the lanes' ranks to `out` of all ranks of this host.
-void spread_lanes(PlanBuilder& plan, const Layout& layout, std::size_t count, const Steps& after);
+/// Reduces `vector`, in the `in` of all, over this host (undivided). Each lane's rank gets its
+/// lane; a rank alone on its host has it there already.
+Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector, ReduceOp op);
+
+/// Spreads the lanes of `vector`, in the `out` of all, from the lanes' ranks to all ranks of this
+/// host.
+void spread_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector, const Steps& after);
 
 /// An empty message each way between every two hosts. Data of rooted collectives flows one way
 /// only; this one shows both sides the other's signature.

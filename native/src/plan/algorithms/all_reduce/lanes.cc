@@ -7,14 +7,14 @@ namespace smddp {
 Plan all_reduce_in_lanes(std::string_view name, const CollectiveSpec& spec, const Layout& layout,
                          const ReduceLane& reduce_lane) {
   PlanBuilder plan{std::string{name}};
+  const Range out{Space::kOut, 0, spec.count};
   const Reduction reduction = reduction_of(spec, layout.world());
-  const Ready partial = reduce_into_lanes(plan, layout, spec.count, reduction.op);
+  const Ready partial = reduce_into_lanes(plan, layout, {Space::kIn, 0, spec.count}, reduction.op);
   Steps complete = partial.ready;
   if (layout.is_lane()) {
-    const Part lane = share_of(spec.count, layout.lanes(), layout.local());
-    complete = reduce_lane(plan, layout, {partial, range_of(Space::kOut, lane), reduction});
+    complete = reduce_lane(plan, layout, {partial, lane_of(layout, out), reduction});
   }
-  spread_lanes(plan, layout, spec.count, complete);
+  spread_lanes(plan, layout, out, complete);
   return std::move(plan).finish();
 }
 

@@ -38,7 +38,7 @@ Plan broadcast_in_lanes(PlanBuilder plan, const CollectiveSpec& spec, const Layo
     const Part lane = share_of(spec.count, layout.lanes(), layout.local());
     arrived = spread_lane(plan, layout, {root_host, {slice(whole.range, lane), whole.ready}});
   }
-  if (!is_source) spread_lanes(plan, layout, spec.count, arrived);
+  if (!is_source) spread_lanes(plan, layout, {Space::kOut, 0, spec.count}, arrived);
   return std::move(plan).finish();
 }
 

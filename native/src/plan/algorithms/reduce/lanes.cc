@@ -23,7 +23,7 @@ void gather_lanes(PlanBuilder& plan, const Layout& layout, const CollectiveSpec&
 Plan reduce_in_lanes(PlanBuilder plan, const CollectiveSpec& spec, const Layout& layout,
                      const CollectLane& collect_lane) {
   const Reduction reduction = reduction_of(spec, layout.world());
-  const Ready partial = reduce_into_lanes(plan, layout, spec.count, reduction.op);
+  const Ready partial = reduce_into_lanes(plan, layout, {Space::kIn, 0, spec.count}, reduction.op);
   const int root_host = layout.host_of(spec.root);
   const bool is_sink = layout.host() == root_host;
   Ready sum = partial;
