@@ -33,6 +33,21 @@ Status Poller::add(int fd) {
   return {};
 }
 
+Status Poller::enroll(int fd) {
+  epoll_event nothing{};
+  nothing.data.fd = fd;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &nothing) != 0)
+    return errno_status("epoll_ctl(enroll descriptor " + std::to_string(fd) + ")");
+  return {};
+}
+
+void Poller::arm(int fd) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.fd = fd;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
 void Poller::remove(int fd) noexcept {
   epoll_event ignored{};
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, &ignored);

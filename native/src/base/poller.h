@@ -14,6 +14,10 @@ class Poller {
   static Result<Poller> open();
 
   Status add(int fd);
+  /// Takes a descriptor whose events wake only a sleep before which it was armed.
+  Status enroll(int fd);
+  /// For the next event, also one that is there already.
+  void arm(int fd) noexcept;
   void remove(int fd) noexcept;  ///< before the descriptor is closed
   /// Sleeps until an event or the deadline, at most one second. Returns at once on a signal.
   void sleep(Deadline deadline) noexcept;

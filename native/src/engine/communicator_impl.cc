@@ -157,7 +157,12 @@ Deadline CommunicatorImpl::next_look() {
 
 void CommunicatorImpl::set_asleep(bool asleep) noexcept {
   if (phase_.load(std::memory_order_acquire) != Phase::kReady) return;
-  group_->board->set_asleep(group_->local_self(), asleep && needs_engine());
+  const bool needs = needs_engine();
+  group_->board->set_asleep(group_->local_self(), asleep && needs);
+  if (!asleep || !needs) return;
+  if (group_->transport != nullptr) group_->transport->arm(runtime_.progress().poller());
+  if (group_->messages_between != nullptr)
+    group_->messages_between->arm(runtime_.progress().poller());
 }
 
 // ---- baton ----

@@ -63,6 +63,8 @@ class Transport {
   /// Registers the descriptors whose events mean that `progress` may have something to do.
   virtual Status watch(Poller& poller) = 0;
   virtual void unwatch(Poller& poller) noexcept = 0;
+  /// The next such event is to end the poller's sleep; until then none does.
+  virtual void arm(Poller& poller) noexcept = 0;
 
   virtual Status post_send(Rank peer, const SendDesc& send, Token token) = 0;
   virtual Status post_recv(Rank peer, const RecvDesc& recv, Token token) = 0;

@@ -156,6 +156,7 @@ bool TestRank::run_until(const std::function<bool()>& done, Deadline deadline) {
   while (!done()) {
     if (progress()) continue;
     if (deadline.passed()) return false;
+    transport->arm(poller);
     poller.sleep(deadline);
   }
   return true;

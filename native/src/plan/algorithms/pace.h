@@ -1,22 +1,24 @@
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "plan/builder.h"
 
 namespace smddp {
 
-/// Keeps a host from being sent to by all others at once. The sends and receives of all hosts are
-/// numbered alike, and send k waits for receive k - kWindow: what a host sends is what it has seen
-/// the others get rid of. Two at a time keep the wire busy between a receive and the next send.
+/// Keeps the flows of a host equally fast. The sends and receives of all hosts are numbered alike,
+/// and send k waits for receive k - `window`. Where flows meet at a receiver, TCP gives them
+/// unequal parts of its line; those that are ahead wait for the others here, instead of at the end,
+/// when the others can no longer use what is free.
 class Pace {
  public:
-  /// Without `is_kept` nothing waits.
-  explicit Pace(bool is_kept) : is_kept_(is_kept) {}
+  /// Nothing waits where `window` is 0.
+  explicit Pace(std::size_t window) : window_(window) {}
 
   /// What the next send has to wait for: `ready` and its turn.
   Steps next_send(Steps ready) {
-    if (is_kept_ && sends_ >= kWindow) ready.add(received_[sends_ - kWindow]);
+    if (window_ > 0 && sends_ >= window_) ready.add(received_[sends_ - window_]);
     ++sends_;
     return ready;
   }
@@ -27,9 +29,7 @@ class Pace {
   }
 
  private:
-  static constexpr std::size_t kWindow = 2;
-
-  bool is_kept_;
+  std::size_t window_;
   std::size_t sends_ = 0;
   std::vector<StepId> received_;
 };

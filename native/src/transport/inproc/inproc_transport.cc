@@ -139,6 +139,7 @@ class InprocTransport final : public Transport {
   // Peers wake this rank through its bell; there is no descriptor.
   Status watch(Poller&) override { return {}; }
   void unwatch(Poller&) noexcept override {}
+  void arm(Poller&) noexcept override {}
 
   Status post_send(Rank peer, const SendDesc& send, Token token) override {
     InprocPeer* to = find(peer);

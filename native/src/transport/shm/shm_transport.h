@@ -45,6 +45,7 @@ class ShmTransport final : public Transport {
   // Peers wake this rank through its bell; there is no descriptor.
   Status watch(Poller&) override { return {}; }
   void unwatch(Poller&) noexcept override {}
+  void arm(Poller&) noexcept override {}
 
   Status post_send(Rank peer, const SendDesc& send, Token token) override;
   Status post_recv(Rank peer, const RecvDesc& recv, Token token) override;

@@ -34,6 +34,7 @@ class TcpTransport final : public Transport {
                  const std::string& context, Deadline deadline) override;
   Status watch(Poller& poller) override;
   void unwatch(Poller& poller) noexcept override;
+  void arm(Poller& poller) noexcept override { poller.arm(epoll_.get()); }
   Status post_send(Rank peer, const SendDesc& send, Token token) override;
   Status post_recv(Rank peer, const RecvDesc& recv, Token token) override;
   void post_notice(Rank peer, std::span<const std::byte> bytes) override;
@@ -99,14 +100,13 @@ Status TcpTransport::adopt(std::vector<Meeting> meetings) {
 }
 
 Status TcpTransport::watch(Poller& poller) {
-  for (auto& connection : connections_) SMDDP_RETURN_IF_ERROR(poller.add(connection->descriptor()));
-  return {};
+  return connections_.empty() ? Status{} : poller.enroll(epoll_.get());
 }
 
 void TcpTransport::unwatch(Poller& poller) noexcept {
   // A forked child shares the parent's epoll and must not take anything out of it.
   if (in_forked_child()) return;
-  for (auto& connection : connections_) poller.remove(connection->descriptor());
+  if (!connections_.empty()) poller.remove(epoll_.get());
 }
 
 Status TcpTransport::post_send(Rank peer, const SendDesc& send, Token token) {

@@ -90,7 +90,8 @@ Plan make(const CollectiveSpec& spec, const Layout& layout) {
   PlanBuilder plan{"mesh"};
   const Reduction reduction = reduction_of(spec, layout.world());
   const int count = segments_for(spec, layout.hosts(), layout.lanes());
-  Pace pace{layout.hosts() > 2 && count > 1};
+  // One segment to each host at a time, where there is more than one other.
+  Pace pace{layout.hosts() > 2 ? static_cast<std::size_t>(layout.hosts() - 1) : 0};
   std::vector<Segment> segments(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     Segment& segment = segments[static_cast<std::size_t>(i)];
