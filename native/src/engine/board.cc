@@ -80,7 +80,7 @@ std::optional<Rank> Board::waits_for(Rank rank, Deadline::Clock::time_point now)
 
 void Board::set_left(Rank rank, std::uint64_t operations, std::string_view why) noexcept {
   std::array<std::uint64_t, kMaxPartingWords / sizeof(std::uint64_t)> words{};
-  std::memcpy(words.data(), why.data(), whole_characters(why, kMaxPartingWords));
+  why.copy(reinterpret_cast<char*>(words.data()), whole_characters(why, kMaxPartingWords));
   for (std::size_t i = 0; i < words.size(); ++i) {
     words_[rank].text[i].store(words[i], std::memory_order_relaxed);
   }
