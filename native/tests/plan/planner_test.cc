@@ -117,6 +117,21 @@ TEST_CASE("few hops for little, few bytes for much") {
   CHECK(choice(4'000'000, 8) == "mesh");
 }
 
+TEST_CASE("growing vectors leave each algorithm once") {
+  for (const int hosts : {2, 3, 4, 8, 32, 128}) {
+    const Placement placement = hosts_of_one(hosts);
+    std::vector<std::string> chosen;
+    for (std::size_t count = 1; count <= std::size_t{64} << 20; count += count / 50 + 1) {
+      const std::string name{candidates(sum_of(count), placement, {}).front().algorithm->name};
+      if (chosen.empty() || chosen.back() != name) chosen.push_back(name);
+    }
+    CAPTURE(hosts);
+    CHECK(chosen.back() == "mesh");
+    std::sort(chosen.begin(), chosen.end());
+    CHECK(std::adjacent_find(chosen.begin(), chosen.end()) == chosen.end());
+  }
+}
+
 TEST_CASE("slow links make bytes count: the direct schedule takes over earlier") {
   Policy slow;
   slow.costs.link = {{kAnySize, 80e-9}};

@@ -30,9 +30,10 @@ std::vector<int> Layout::recv_order() const {
 }
 
 std::vector<Round> Layout::rounds() const {
+  const std::vector<int> to = send_order();
+  const std::vector<int> from = recv_order();
   std::vector<Round> rounds;
-  for (int distance = 1; distance < hosts(); ++distance)
-    rounds.push_back({(host_ + distance) % hosts(), (host_ + hosts() - distance) % hosts()});
+  for (std::size_t i = 0; i < to.size(); ++i) rounds.push_back({to[i], from[i]});
   return rounds;
 }
 

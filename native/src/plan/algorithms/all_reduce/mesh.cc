@@ -14,7 +14,8 @@
 // A large vector goes through this in segments, 1 to 3 of all before 4 and 5 of the first: while a
 // segment is on the wire the host works on others.
 //
-// Steps: 2 hops between hosts, 2 native steps. Bytes sent per host: 2 (N - 1) / N * n, the ring's.
+// Steps: 2 hops between hosts; 2 native steps for each segment. Bytes sent per host:
+// 2 (N - 1) / N * n, the ring's.
 // Order: canonical tree over local ranks, then over hosts.
 // Source: Herring (SC20) and SMDDP's AllReduce with the servers on the training hosts; textbooks
 // call the part between hosts a direct ("one-to-all personalised") reduce-scatter and all-gather.
@@ -114,12 +115,13 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   const double hosts = placement.hosts();
   const double lanes = placement.ranks_on_smallest_host();
   const double segments = segments_for(spec, placement.hosts(), placement.ranks_on_smallest_host());
-  // Only the first segment's way to the wire and the last one's from it take time of their own.
+  // Only the first segment's way to the wire and the last one's from it take time of their own; the
+  // messages of the others are made while its bytes are on the wire.
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.native /= segments;
   demand.reduced = n / lanes / segments;
   demand.hops = 2;
-  demand.messages = 2 * (hosts - 1) * segments;
+  demand.messages = 2 * (hosts - 1);
   demand.wire = 2 * (hosts - 1) / hosts * n;
   demand.piece = n / lanes / hosts / segments;
   return demand;
