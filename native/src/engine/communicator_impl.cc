@@ -206,8 +206,16 @@ void CommunicatorImpl::drive_inline(const Request& request) {
     const bool crowded = group_->provider != nullptr && group_->provider->shares_processor();
     if (wait.is_long(crowded) && !std::exchange(told, true)) request.before_waiting();
     if (crowded) group_->provider->move_apart();
-    if (wait.step(crowded)) inspect();
+    if (wait.step(crowded, only_news())) inspect();
   }
+}
+
+/// What brings all that the running operation and the messages wait for; null when there are
+/// several such sources, or another one.
+Transport* CommunicatorImpl::only_news() const noexcept {
+  const bool only_messages =
+      execution_->waits_for_messages() && !has_messages() && !dependent_waits_.load();
+  return only_messages ? group_->transport.get() : nullptr;
 }
 
 Work CommunicatorImpl::hand_over(Request& request) {

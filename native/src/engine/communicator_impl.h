@@ -101,6 +101,7 @@ class CommunicatorImpl final : public CompletionSink,
   void drive_inline(const Request& request);
   Work hand_over(Request& request);
   bool step();
+  Transport* only_news() const noexcept;
   bool start_next();
   void start(const Request& request);
   bool advance();

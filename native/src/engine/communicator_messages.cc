@@ -67,7 +67,7 @@ void CommunicatorImpl::wait_for_message(const WorkState& work) {
       continue;
     }
     if (wait.is_long(false) && !std::exchange(told, true)) work.request.before_waiting();
-    if (wait.step(false)) inspect();
+    if (wait.step(false, nullptr)) inspect();
   }
 }
 

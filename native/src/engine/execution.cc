@@ -21,6 +21,7 @@ Status Execution::start(const Plan& plan, const Request& request, const Signatur
   }
   states_.assign(plan_->steps.size(), State::kWaiting);
   remaining_ = plan_->steps.size();
+  posted_natives_ = 0;
   first_waiting_ = 0;
   dirty_ = true;
   return Status{};
@@ -120,6 +121,7 @@ Status Execution::post_message(const Step& step, Token token) {
 }
 
 void Execution::post_native(const Step& step, Token token) {
+  ++posted_natives_;
   const NativeStep& native = step.native;
   provider_->post(NativeCall{.step = &native,
                              .dtype = request_->dtype,
@@ -146,6 +148,7 @@ void Execution::copy(const Step& step) {
 
 void Execution::complete(Token token) noexcept {
   states_[token] = State::kDone;
+  if (plan_->steps[token].kind == StepKind::kNative) --posted_natives_;
   --remaining_;
   dirty_ = true;
 }

@@ -35,6 +35,8 @@ class Execution {
   Result<bool> advance();
   void complete(Token token) noexcept;
   bool is_over() const noexcept { return remaining_ == 0; }
+  /// Nothing but messages can make it go on.
+  bool waits_for_messages() const noexcept { return posted_natives_ == 0; }
   /// Peers whose messages have not come or do not get away, and local ranks the provider waits for;
   /// cold.
   std::vector<Rank> waiting_for() const;
@@ -64,6 +66,7 @@ class Execution {
   Envelope envelope_{};
   std::uint64_t sequence_ = 0;
   std::size_t remaining_ = 0;
+  std::size_t posted_natives_ = 0;
   std::size_t first_waiting_ = 0;
   bool dirty_ = false;  ///< something completed since the last look for ready steps
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -65,6 +66,12 @@ class Transport {
   virtual void unwatch(Poller& poller) noexcept = 0;
   /// The next such event is to end the poller's sleep; until then none does.
   virtual void arm(Poller& poller) noexcept = 0;
+  /// Sleeps until `progress` may have something to do, or for `longest`. False when that passed, or
+  /// at once where the transport cannot sleep.
+  virtual bool sleep(std::chrono::milliseconds longest) noexcept {
+    static_cast<void>(longest);
+    return false;
+  }
 
   virtual Status post_send(Rank peer, const SendDesc& send, Token token) = 0;
   virtual Status post_recv(Rank peer, const RecvDesc& recv, Token token) = 0;

@@ -35,6 +35,9 @@ class TcpTransport final : public Transport {
   Status watch(Poller& poller) override;
   void unwatch(Poller& poller) noexcept override;
   void arm(Poller& poller) noexcept override { poller.arm(epoll_.get()); }
+  bool sleep(std::chrono::milliseconds longest) noexcept override {
+    return collect_events(longest) > 0;
+  }
   Status post_send(Rank peer, const SendDesc& send, Token token) override;
   Status post_recv(Rank peer, const RecvDesc& recv, Token token) override;
   void post_notice(Rank peer, std::span<const std::byte> bytes) override;
@@ -48,7 +51,7 @@ class TcpTransport final : public Transport {
   Status adopt(std::vector<Meeting> meetings);
   Connection* find(Rank peer) const noexcept;
   Status not_usable(Rank peer) const;
-  void collect_events() noexcept;
+  int collect_events(std::chrono::milliseconds patience) noexcept;
   bool check_hosts(CompletionSink& sink);
 
   TransportContext context_;
@@ -130,7 +133,7 @@ void TcpTransport::post_notice(Rank peer, std::span<const std::byte> bytes) {
 
 bool TcpTransport::progress(CompletionSink& sink) {
   if (connections_.empty()) return false;
-  collect_events();
+  collect_events(std::chrono::milliseconds{0});
   bool moved = false;
   for (auto& connection : connections_) moved |= connection->progress(sink);
   return moved || check_hosts(sink);
@@ -168,15 +171,20 @@ Status TcpTransport::not_usable(Rank peer) const {
           "rank " + std::to_string(label_of(context_.labels, peer)) + " is not connected"};
 }
 
-void TcpTransport::collect_events() noexcept {
+int TcpTransport::collect_events(std::chrono::milliseconds patience) noexcept {
   std::array<epoll_event, kEventsAtOnce> events;
+  const int most = static_cast<int>(events.size());
+  int total = 0;
   int count = 0;
   do {
-    count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    const int timeout = total > 0 ? 0 : static_cast<int>(patience.count());
+    count = ::epoll_wait(epoll_.get(), events.data(), most, timeout);
     for (int i = 0; i < count; ++i) {
       static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr)->on_event();
     }
-  } while (count == static_cast<int>(events.size()));
+    total += std::max(count, 0);
+  } while (count == most);
+  return total;
 }
 
 bool TcpTransport::check_hosts(CompletionSink& sink) {
