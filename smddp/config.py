@@ -179,7 +179,8 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_text,
         range="collective=algorithm, several with commas",
         help="Algorithms between hosts to use instead of those predicted to be the fastest, as in "
-        "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used.",
+        "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used, and rank 0 "
+        "warns once.",
     ),
     Setting(
         name="SMDDP_TIMEOUT",

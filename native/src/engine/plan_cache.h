@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "smddp/request.h"
@@ -26,6 +27,9 @@ class PlanCache {
   // nanoseconds at worst, and the one used last is found first.
   static constexpr std::size_t kCapacity = 64;
   std::vector<std::unique_ptr<const Entry>> entries_;
+
+  void warn_if_replaced(const CollectiveSpec& spec, const Plan& plan, const Group& group);
+  std::set<Collective> warned_;
 };
 
 }  // namespace smddp

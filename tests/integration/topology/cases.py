@@ -7,10 +7,12 @@ import socket
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import smddp
 from smddp.topology.native import topology_hash
 
-__all__ = ["subgroup", "tell", "tell_peers"]
+__all__ = ["add", "subgroup", "tell", "tell_peers"]
 
 
 def tell() -> None:
@@ -18,6 +20,16 @@ def tell() -> None:
     topology = smddp.init(timeout=20).topology
     rails = [",".join(rail.name for rail in host.rails) or "none" for host in topology.hosts]
     print(topology_hash(topology), ",".join(map(str, topology.host_of_rank)), *rails)
+    smddp.shutdown()
+
+
+def add(dtype: str, count: str) -> None:
+    """Meet, and add arrays of two sizes."""
+    world = smddp.init(timeout=20)
+    for size in (int(count), int(count) + 1):
+        array = np.full(size, world.rank + 1, dtype)
+        world.all_reduce(array)
+        assert (array == sum(range(1, world.size + 1))).all()
     smddp.shutdown()
 
 

@@ -140,6 +140,28 @@ def test_what_does_not_exist_is_said_at_once_by_every_rank(
         assert sentence in rank.last_line
 
 
+@pytest.mark.parametrize(
+    ("hosts", "algorithm", "dtype", "order", "warning"),
+    [
+        ((1, 1, 1), "ring", "float32", "canonical", "adds in an order that is not canonical for float32, which takes "),
+        ((1, 1, 1), "ring", "float32", "any", ""),
+        ((1, 1, 1), "ring", "int32", "canonical", ""),
+        ((1, 1, 1), "halving", "int32", "canonical", "does not suit 3 hosts with these ranks; "),
+        ((), "halving", "int32", "canonical", ""),
+    ],
+)
+def test_an_algorithm_that_is_not_used_is_named_once(
+    template: Template, hosts: tuple[int, ...], algorithm: str, dtype: str, order: str, warning: str
+) -> None:
+    env = {"SMDDP_ALGORITHM": f"all_reduce={algorithm}", "SMDDP_ORDER": order}
+    with World(3, f"{CASES}:add", dtype, "5", starter=template, hosts=hosts, env=env) as world:
+        ended = world.join()
+    assert [rank.returncode for rank in ended] == [0, 0, 0]
+    assert [rank.stderr.count("\n") for rank in ended] == [int(bool(warning)), 0, 0]
+    if warning:
+        assert f"SMDDP_ALGORITHM: all_reduce={algorithm} {warning}" in ended[0].stderr
+
+
 def test_ranks_meet_on_the_named_interface(template: Template) -> None:
     named = [one for one in engine_order(read_interfaces()) if not one.is_loopback]
     if not named:
