@@ -25,7 +25,7 @@ struct LinkRate {
 /// is what makes such models wrong.
 struct Costs {
   double hop = 30e-6;     ///< from posting an empty message until its receiver goes on
-  double message = 8e-6;  ///< a processor is busy with sending and receiving one
+  double message = 16e-6; ///< a processor is busy with sending and receiving one
   std::vector<LinkRate> link{{kAnySize, 0.8e-9}};  ///< by ascending size
   double reduce = 0.1e-9;                          ///< per byte read
   double native_step = 2e-6;                       ///< inside a host
