@@ -97,6 +97,85 @@ def topology_hash(topology: Topology) -> str: ...
 def usable_interfaces(spec: str) -> list[str]: ...
 def discover_host(interfaces: list[str], root: str) -> HostTopology: ...
 
+class LinkRate:
+    def __init__(self, bytes: int, seconds_per_byte: float) -> None: ...
+    bytes: int
+    seconds_per_byte: float
+
+class Costs:
+    hop: float
+    message: float
+    link: list[LinkRate]
+    reduce: float
+    native_step: float
+    native: float
+
+def costs_between(topology: Topology) -> Costs: ...
+
+class CollectiveCall:
+    collective: Collective
+    dtype: DType
+    op: ReduceOp
+    count: int
+    root: int
+
+class PlanSettings:
+    costs: Costs
+    order: str
+
+class PlanOption:
+    algorithm: str
+    seconds: float
+    excluded: str
+
+def plan_options(call: CollectiveCall, topology: Topology, settings: PlanSettings) -> list[PlanOption]: ...
+
+class SimulatedMachine:
+    efficiency: float
+    every_rail: bool
+    send_byte: float
+    receive_byte: float
+    processors: float
+    one_machine: bool
+    incast: float
+    start_skew: float
+    seed: int
+
+class SimulatedCall:
+    call: CollectiveCall
+    algorithm: str
+    ready: float
+
+class SimulationOptions:
+    in_flight: int
+    fold: bool
+    timeline: bool
+
+class SimulatedStep:
+    rank: int
+    call: int
+    kind: str
+    peer: int
+    bytes: float
+    begin: float
+    end: float
+
+class Simulation:
+    seconds: float
+    ends: list[float]
+    ranks: list[int]
+    messages: int
+    sent_bytes: float
+    steps: list[SimulatedStep]
+
+def simulate(
+    calls: list[SimulatedCall],
+    topology: Topology,
+    settings: PlanSettings,
+    machine: SimulatedMachine,
+    options: SimulationOptions,
+) -> Simulation: ...
+
 class HandOff:
     flag_seconds: float
     futex_seconds: float

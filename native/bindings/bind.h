@@ -35,6 +35,7 @@ void bind_probe(pybind11::module_& module);
 void bind_registered(pybind11::module_& module);
 void bind_store(pybind11::module_& module);
 void bind_topology(pybind11::module_& module);
+void bind_simulate(pybind11::module_& module);
 void bind_communicator(pybind11::module_& module);
 /// collective_now(target, source, op, root) of the communicator, which has to outlive it.
 pybind11::object make_collective_now(Communicator& communicator, Collective collective);

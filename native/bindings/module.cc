@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, module) {
   smddp::bind_registered(module);
   smddp::bind_store(module);
   smddp::bind_topology(module);
+  smddp::bind_simulate(module);
   smddp::bind_communicator(module);
 }

@@ -21,6 +21,7 @@ LAYERS = {
     "topology": {"base"},
     "probe": {"reduce", "base"},
     "plan": BELOW,
+    "simulate": {"plan", "topology", "base"},
     "provider": BELOW,
     "transport": BELOW,
     "bootstrap": BELOW,

@@ -3,16 +3,12 @@
 #include <algorithm>
 
 namespace smddp {
-namespace {
-
-double rate_for(double bytes, const std::vector<LinkRate>& link) {
-  for (const LinkRate& rate : link) {
+double link_seconds_per_byte(double bytes, const Costs& costs) {
+  for (const LinkRate& rate : costs.link) {
     if (bytes <= static_cast<double>(rate.bytes)) return rate.seconds_per_byte;
   }
-  return link.back().seconds_per_byte;
+  return costs.link.back().seconds_per_byte;
 }
-
-}  // namespace
 
 Costs costs_between(const Topology& topology) {
   Costs costs;
@@ -28,7 +24,7 @@ Costs costs_between(const Topology& topology) {
 double seconds(const Demand& demand, DType dtype, const Costs& costs) {
   const auto width = static_cast<double>(size_of(dtype));
   return demand.hops * costs.hop + demand.messages * costs.message +
-         demand.wire * width * rate_for(demand.piece * width, costs.link) +
+         demand.wire * width * link_seconds_per_byte(demand.piece * width, costs) +
          demand.reduced * width * costs.reduce + demand.native_steps * costs.native_step +
          demand.native * width * costs.native;
 }

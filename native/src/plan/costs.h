@@ -1,42 +1,14 @@
 #pragma once
 
-#include <cstddef>
-#include <vector>
-
-#include "smddp/topology.h"
+#include "smddp/costs.h"
 #include "smddp/types.h"
 
 #include "plan/algorithm.h"
 
 namespace smddp {
 
-inline constexpr std::size_t kAnySize = ~std::size_t{0};
-
-/// What a byte of messages of at most `bytes` costs on one direction of a host's links.
-struct LinkRate {
-  std::size_t bytes;
-  double seconds_per_byte;
-
-  friend bool operator==(const LinkRate&, const LinkRate&) = default;
-};
-
-/// What things take on this machine and between these hosts, in seconds. After the LogGP model
-/// (Alexandrov et al., 1995), with a gap per byte that depends on the size: one rate for all sizes
-/// is what makes such models wrong.
-struct Costs {
-  double hop = 30e-6;     ///< from posting an empty message until its receiver goes on
-  double message = 16e-6; ///< a processor is busy with sending and receiving one
-  std::vector<LinkRate> link{{kAnySize, 0.8e-9}};  ///< by ascending size
-  double reduce = 0.1e-9;                          ///< per byte read
-  double native_step = 2e-6;                       ///< inside a host
-  double native = 0.2e-9;                          ///< per byte of one rank
-
-  friend bool operator==(const Costs&, const Costs&) = default;
-};
-
-/// The costs between the hosts of `topology`: a host sends as fast as the slowest host's first
-/// rail, the one that transports use. Without its speed the default stays.
-Costs costs_between(const Topology& topology);
+/// What one byte of a message of `bytes` costs on a host's links.
+double link_seconds_per_byte(double bytes, const Costs& costs);
 
 /// Predicted time of what `demand` (in elements of `dtype`) asks for. A sum: in today's plans the
 /// stages of one operation follow each other.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plan/algorithms/one_host.h"
+#include "plan/algorithms/suits.h"
 #include "plan/traits.h"
 
 namespace smddp {
@@ -48,6 +49,10 @@ SumOrder needed_order(const CollectiveSpec& spec) {
   return is_short ? SumOrder::kAtOnce : SumOrder::kNodeByNode;
 }
 
+bool keeps_order(const Algorithm& algorithm, const CollectiveSpec& spec, const Policy& policy) {
+  return policy.any_order || algorithm.order >= needed_order(spec);
+}
+
 bool is_faster(const Candidate& a, const Candidate& b) { return a.seconds < b.seconds; }
 
 }  // namespace
@@ -65,13 +70,23 @@ Result<Policy> parse_policy(const std::string& order, const std::string& wanted)
   return policy;
 }
 
+std::string why_excluded(const Algorithm& algorithm, const CollectiveSpec& spec,
+                         const Placement& placement, const Policy& policy) {
+  if (!algorithm.suits(spec, placement)) return "needs " + std::string{what_suits(algorithm)};
+  if (keeps_order(algorithm, spec, policy)) return {};
+  const std::string sums = "order of sums: ";
+  if (algorithm.order == SumOrder::kOther)
+    return sums + "not the canonical one; SMDDP_ORDER=any allows it";
+  return sums + "rounds " + std::string{name_of(spec.dtype)} +
+         " at every host; SMDDP_ORDER=any allows it";
+}
+
 std::vector<Candidate> candidates(const CollectiveSpec& spec, const Placement& placement,
                                   const Policy& policy) {
-  const SumOrder needed = policy.any_order ? SumOrder::kOther : needed_order(spec);
   std::vector<Candidate> all;
   for (const Algorithm* algorithm : algorithms()) {
     if (algorithm->collective != spec.collective || !algorithm->suits(spec, placement)) continue;
-    if (algorithm->order < needed) continue;
+    if (!keeps_order(*algorithm, spec, policy)) continue;
     const Candidate candidate{
         algorithm, seconds(algorithm->demand(spec, placement), spec.dtype, policy.costs)};
     // Behind its equals: of them the one listed first is chosen, the direct schedule before all.

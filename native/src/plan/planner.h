@@ -32,6 +32,11 @@ struct Candidate {
   double seconds;  ///< predicted
 };
 
+/// Why `algorithm`, of the collective of `spec`, may not be used for it on several hosts; empty: it
+/// may.
+std::string why_excluded(const Algorithm& algorithm, const CollectiveSpec& spec,
+                         const Placement& placement, const Policy& policy);
+
 /// What may be used for `spec` on several hosts, the choice first, then by predicted time.
 std::vector<Candidate> candidates(const CollectiveSpec& spec, const Placement& placement,
                                   const Policy& policy);

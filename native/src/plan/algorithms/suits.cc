@@ -26,4 +26,14 @@ bool suits_even_powers_of_two(const CollectiveSpec& spec, const Placement& place
   return suits_even_hosts(spec, placement) && suits_powers_of_two(spec, placement);
 }
 
+std::string_view what_suits(const Algorithm& algorithm) {
+  if (algorithm.suits == suits_three_hosts) return "at least 3 hosts";
+  if (algorithm.suits == suits_four_hosts) return "at least 4 hosts";
+  if (algorithm.suits == suits_even_hosts) return "as many ranks on each host";
+  if (algorithm.suits == suits_powers_of_two) return "a power of two of hosts";
+  if (algorithm.suits == suits_even_powers_of_two)
+    return "a power of two of hosts with as many ranks on each";
+  return "any hosts";
+}
+
 }  // namespace smddp

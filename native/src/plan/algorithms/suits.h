@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string_view>
+
+#include "plan/algorithm.h"
 #include "plan/spec.h"
 #include "topology/placement.h"
 
@@ -14,5 +17,8 @@ bool suits_four_hosts(const CollectiveSpec& spec, const Placement& placement);  
 bool suits_even_hosts(const CollectiveSpec& spec, const Placement& placement);
 bool suits_powers_of_two(const CollectiveSpec& spec, const Placement& placement);  ///< of hosts
 bool suits_even_powers_of_two(const CollectiveSpec& spec, const Placement& placement);
+
+/// What `algorithm.suits` asks for, for people: "at least 3 hosts".
+std::string_view what_suits(const Algorithm& algorithm);
 
 }  // namespace smddp
