@@ -11,6 +11,7 @@ from smddp import __version__
 from smddp.errors import SMDDPArgumentError, SMDDPError
 from smddp.identity import read_identity
 from smddp.tools.bench.options import Options, add_arguments, read_options
+from smddp.tools.plan.options import add_plan_arguments, read_plan_options
 from smddp.tools.topo.options import add_topo_arguments, read_topo_options
 
 __all__ = ["main"]
@@ -22,6 +23,10 @@ _BENCH_DESCRIPTION = (
 _TOPO_DESCRIPTION = (
     "Show what a job runs on: this machine, all hosts of the job that a launcher started (smddprun -np 4 smddp topo), "
     "an EC2 instance type, or a file."
+)
+_PLAN_DESCRIPTION = (
+    "Show which algorithm the planner chooses between hosts, with the times that its cost model predicts and that the "
+    "simulator finds. Needs neither the hosts nor a network."
 )
 
 
@@ -71,6 +76,10 @@ def _run(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
         from smddp.tools.topo.run import topo
 
         code = topo(read_topo_options(words))
+    elif words.command == "plan":
+        from smddp.tools.plan.run import plan
+
+        code = plan(read_plan_options(words))
     else:
         code = bench(read_options(words), given[1:])
     sys.stdout.flush()
@@ -91,6 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "topo", help="hosts, NUMA nodes, rails and GPUs, as text, file or picture", description=_TOPO_DESCRIPTION
     )
     add_topo_arguments(topo_parser)
+    plan_parser = commands.add_parser(
+        "plan", help="the algorithms of a collective between hosts, and the one chosen", description=_PLAN_DESCRIPTION
+    )
+    add_plan_arguments(plan_parser)
     bench_parser = commands.add_parser(
         "bench", help="time collectives beside what the machine allows", description=_BENCH_DESCRIPTION
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ import sys
 from smddp.config import read_settings
 from smddp.errors import SMDDPArgumentError
 from smddp.identity import read_identity
+from smddp.tools.pictures import check_picture
 from smddp.tools.topo.options import Options
 from smddp.tools.topo.text import catalogue_lines, topology_lines
 from smddp.topology import HostTopology, Topology, dumps, instance, load, load_host, resolve_host
@@ -25,7 +25,7 @@ def topo(options: Options) -> int:
     Raises:
         SMDDPError: options that cannot be, a file with a mistake, or what went wrong between the ranks.
     """
-    _check(options)
+    check_picture(options.svg)
     if options.form == "list":
         sys.stdout.write("\n".join(catalogue_lines()) + "\n")
         return 0
@@ -33,15 +33,6 @@ def topo(options: Options) -> int:
     if topology is not None:
         _show(options, topology)
     return 0
-
-
-def _check(options: Options) -> None:
-    if options.svg is not None and importlib.util.find_spec("matplotlib") is None:
-        msg = "--svg needs matplotlib: pip install matplotlib"
-        raise SMDDPArgumentError(msg)
-    if options.svg is not None and not options.svg.absolute().parent.is_dir():
-        msg = f"{options.svg}: there is no folder {options.svg.absolute().parent}"
-        raise SMDDPArgumentError(msg)
 
 
 def _find(options: Options) -> Topology | None:
