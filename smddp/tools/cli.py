@@ -12,6 +12,7 @@ from smddp.errors import SMDDPArgumentError, SMDDPError
 from smddp.identity import read_identity
 from smddp.tools.bench.options import Options, add_arguments, read_options
 from smddp.tools.plan.options import add_plan_arguments, read_plan_options
+from smddp.tools.simulate.options import add_simulate_arguments, read_simulate_options
 from smddp.tools.topo.options import add_topo_arguments, read_topo_options
 
 __all__ = ["main"]
@@ -27,6 +28,10 @@ _TOPO_DESCRIPTION = (
 _PLAN_DESCRIPTION = (
     "Show which algorithm the planner chooses between hosts, with the times that its cost model predicts and that the "
     "simulator finds. Needs neither the hosts nor a network."
+)
+_SIMULATE_DESCRIPTION = (
+    "Simulate a training step with data parallelism on GPU instances that need not be there: its time, scaling "
+    "efficiency and exposed communication, each as a band over what is not known exactly."
 )
 
 
@@ -80,6 +85,10 @@ def _run(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
         from smddp.tools.plan.run import plan
 
         code = plan(read_plan_options(words))
+    elif words.command == "simulate":
+        from smddp.tools.simulate.run import simulate
+
+        code = simulate(read_simulate_options(words))
     else:
         code = bench(read_options(words), given[1:])
     sys.stdout.flush()
@@ -104,6 +113,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "plan", help="the algorithms of a collective between hosts, and the one chosen", description=_PLAN_DESCRIPTION
     )
     add_plan_arguments(plan_parser)
+    simulate_parser = commands.add_parser(
+        "simulate", help="a training step on hosts that are not there", description=_SIMULATE_DESCRIPTION
+    )
+    add_simulate_arguments(simulate_parser)
     bench_parser = commands.add_parser(
         "bench", help="time collectives beside what the machine allows", description=_BENCH_DESCRIPTION
     )

@@ -1,0 +1,71 @@
+"""The job that the options describe."""
+
+from __future__ import annotations
+
+from smddp.errors import SMDDPArgumentError
+from smddp.simulation.buckets import Bucket, balanced_bytes, by_bytes, by_tensors
+from smddp.simulation.cluster import cluster_of
+from smddp.simulation.models import MODELS, Model
+from smddp.simulation.step import Job, likely_step, width_of
+from smddp.tools.simulate.options import Options
+from smddp.topology import Topology, instance
+
+__all__ = ["find_job"]
+
+
+def find_job(options: Options) -> Job:
+    """The job; for the bucket "best" the one with the shortest likely step.
+
+    Raises:
+        SMDDPArgumentError: there is no such model or instance type, or a number cannot be.
+    """
+    _check(options)
+    host = instance(options.instance)
+    cluster = cluster_of(options.instance)
+    topology = Topology.uniform(host, hosts=options.hosts, ranks_per_host=len(host.gpus))
+    model = MODELS[options.model]()
+    jobs = [
+        Job(
+            model=model,
+            cluster=cluster,
+            topology=topology,
+            batch=model.batch if options.batch is None else options.batch,
+            dtype=options.dtype,
+            buckets=tuple(buckets),
+            in_flight=options.in_flight,
+        )
+        for buckets in _buckets(options, model, topology)
+    ]
+    return jobs[0] if len(jobs) == 1 else min(jobs, key=lambda job: likely_step(job).seconds)
+
+
+def _buckets(options: Options, model: Model, topology: Topology) -> list[list[Bucket]]:
+    """All ways to try."""
+    width = width_of(options.dtype)
+    balanced = balanced_bytes(len(topology.hosts), len(topology.hosts[0].rails))
+    ddp = by_tensors(model.gradients, width)
+    if options.bucket == "ddp":
+        return [ddp]
+    if options.bucket == "balanced":
+        return [by_bytes(model.gradients, width, balanced)]
+    if options.bucket == "best":
+        sizes = sorted({balanced >> 2, balanced >> 1, balanced, 2 * balanced, 4 * balanced})
+        return [ddp, *(by_bytes(model.gradients, width, size) for size in sizes)]
+    return [by_bytes(model.gradients, width, int(options.bucket))]
+
+
+def _check(options: Options) -> None:
+    if options.model not in MODELS:
+        msg = f"{options.model!r} is no model; choose one of {', '.join(MODELS)}"
+        raise SMDDPArgumentError(msg)
+    if options.hosts < 2:
+        msg = f"--hosts {options.hosts}: between hosts is what this is about; take at least 2"
+        raise SMDDPArgumentError(msg)
+    numbers = {"--batch": options.batch, "--in-flight": options.in_flight, "--samples": options.samples}
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            msg = f"{name} {number}: must be at least 1"
+            raise SMDDPArgumentError(msg)
+    if isinstance(options.bucket, int) and options.bucket < 1 << 16:
+        msg = f"--bucket {options.bucket}: must be at least 64 KiB"
+        raise SMDDPArgumentError(msg)
