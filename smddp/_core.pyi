@@ -137,6 +137,7 @@ class SimulatedMachine:
     receive_byte: float
     processors: float
     one_machine: bool
+    wake: float
     incast: float
     start_skew: float
     seed: int

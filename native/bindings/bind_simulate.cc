@@ -60,6 +60,7 @@ void bind_machine(py::module_& module) {
       .def_readwrite("receive_byte", &SimulatedMachine::receive_byte)
       .def_readwrite("processors", &SimulatedMachine::processors)
       .def_readwrite("one_machine", &SimulatedMachine::one_machine)
+      .def_readwrite("wake", &SimulatedMachine::wake)
       .def_readwrite("incast", &SimulatedMachine::incast)
       .def_readwrite("start_skew", &SimulatedMachine::start_skew)
       .def_readwrite("seed", &SimulatedMachine::seed);

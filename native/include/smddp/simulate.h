@@ -56,8 +56,10 @@ struct SimulatedMachine {
   double receive_byte = 0;   ///< and with one received
   double processors = 0;     ///< of each host; 0: one for each rank
   bool one_machine = false;  ///< `processors` are those of all hosts together, as in a laboratory
-  double incast = 0;         ///< a rail that n flows enter is 1 + incast * (n - 1) times slower
-  double start_skew = 0;     ///< ranks start up to so many seconds late, at random from `seed`
+  /// Where n times as many ranks share processors, one that waits runs wake * (n - 1) seconds late.
+  double wake = 0;
+  double incast = 0;      ///< a rail that n flows enter is 1 + incast * (n - 1) times slower
+  double start_skew = 0;  ///< ranks start up to so many seconds late, at random from `seed`
   unsigned seed = 0;
 };
 

@@ -32,7 +32,7 @@ Run::Run(Schedule& schedule, Resources& resources, Fluid& fluid, Rules rules)
     const bool has_earlier = its.call >= static_cast<std::size_t>(rules_.in_flight);
     part_waits_.push_back(has_earlier ? 2 : 1);
     clock_.set(rules_.calls[its.call].call.ready + rules_.late[part % actors],
-               {.arrives = false, .index = static_cast<std::uint32_t>(part)});
+               {Event::Kind::kData, static_cast<std::uint32_t>(part)});
   }
 }
 
@@ -55,12 +55,19 @@ Status Run::go() {
 void Run::handle_events() {
   while (clock_.next() <= now_) {
     const Event event = clock_.take();
-    if (event.arrives) {
-      const std::uint32_t channel = schedule_.items[event.index].place;
-      ++connections_[channel].arrived;
-      serve(channel);
-    } else {
-      release_part(event.index);
+    switch (event.kind) {
+      case Event::Kind::kData:
+        release_part(event.index);
+        break;
+      case Event::Kind::kArrival:
+        arrive(event.index);
+        break;
+      case Event::Kind::kAwake:
+        take(event.index);
+        break;
+      case Event::Kind::kMeeting:
+        work_natively(event.index);
+        break;
     }
   }
 }
@@ -147,7 +154,25 @@ void Run::post_recvs(std::uint32_t channel) {
   serve(channel);
 }
 
-/// Takes messages that are there and were asked for.
+/// A receiver that has something to do is awake already.
+void Run::arrive(std::uint32_t send) {
+  const std::uint32_t channel = schedule_.items[send].place;
+  const std::uint32_t recv = schedule_.channels[channel].recvs.front();
+  const std::size_t actor = actor_of(schedule_.items[recv]);
+  if (rules_.wake[actor] > 0 && !threads_[actor].busy) {
+    clock_.set(now_ + rules_.wake[actor], {Event::Kind::kAwake, send});
+  } else {
+    take(send);
+  }
+}
+
+void Run::take(std::uint32_t send) {
+  const std::uint32_t channel = schedule_.items[send].place;
+  ++connections_[channel].arrived;
+  serve(channel);
+}
+
+/// Works on messages that are there and were asked for.
 void Run::serve(std::uint32_t channel) {
   Connection& connection = connections_[channel];
   while (connection.served < std::min(connection.arrived, connection.posted_recvs)) {
@@ -163,10 +188,16 @@ void Run::meet(std::uint32_t index) {
   meeting.here.push_back(index);
   if (meeting.here.size() < meeting.actors) return;
   for (const std::uint32_t each : meeting.here) {
-    const Item& item = schedule_.items[each];
-    phases_[each] = Phase::kWorking;
-    do_work(each, thread_of(item).natives, work_seconds(*item.step, bytes(item), rules_.costs));
+    // The last one to come has not waited.
+    const double wake = each == index ? 0 : rules_.wake[actor_of(schedule_.items[each])];
+    clock_.set(now_ + wake, {Event::Kind::kMeeting, each});
   }
+}
+
+void Run::work_natively(std::uint32_t index) {
+  const Item& item = schedule_.items[index];
+  phases_[index] = Phase::kWorking;
+  do_work(index, thread_of(item).natives, work_seconds(*item.step, bytes(item), rules_.costs));
 }
 
 void Run::start_flow(Connection& connection) {
@@ -191,7 +222,7 @@ void Run::end_flow(std::uint32_t index) {
   connection.flows.pop_front();
   if (!connection.flows.empty()) start_flow(connection);
   const Costs& costs = rules_.costs;
-  clock_.set(now_ + std::max(0.0, costs.hop - costs.message), {.arrives = true, .index = index});
+  clock_.set(now_ + std::max(0.0, costs.hop - costs.message), {Event::Kind::kArrival, index});
   end(index);
 }
 

@@ -27,7 +27,8 @@ class Run {
     const std::vector<PlannedCall>& calls;
     const Costs& costs;
     int in_flight;
-    std::vector<double> late;  ///< by actor
+    std::vector<double> late;  ///< by actor: at the begin
+    std::vector<double> wake;  ///< by actor: whenever it waited for others
   };
   Run(Schedule& schedule, Resources& resources, Fluid& fluid, Rules rules);
 
@@ -37,8 +38,8 @@ class Run {
  private:
   enum class Phase : std::uint8_t { kWaiting, kPosting, kFlowing, kWorking };
   struct Event {
-    bool arrives;         ///< a message's bytes, else: a part has its data
-    std::uint32_t index;  ///< of the send, or the part
+    enum class Kind : std::uint8_t { kData, kArrival, kAwake, kMeeting } kind;
+    std::uint32_t index;  ///< of the part that has its data, the send, or the item whose host met
   };
   struct Work {
     std::uint32_t item;
@@ -76,6 +77,9 @@ class Run {
   void post_recvs(std::uint32_t channel);
   void serve(std::uint32_t channel);
   void meet(std::uint32_t item);
+  void arrive(std::uint32_t send);
+  void take(std::uint32_t send);
+  void work_natively(std::uint32_t item);
   void start_flow(Connection& connection);
   void end_activity(std::uint32_t item);
   void end_flow(std::uint32_t item);

@@ -43,7 +43,7 @@ Status check_machine(const SimulatedMachine& machine) {
   if (!(machine.efficiency > 0 && machine.efficiency <= 1))
     return wrong("efficiency: must be above 0 and at most 1");
   for (const double value : {machine.send_byte, machine.receive_byte, machine.processors,
-                             machine.incast, machine.start_skew}) {
+                             machine.wake, machine.incast, machine.start_skew}) {
     if (!is_amount(value)) return wrong("machine: " + std::to_string(value) + " is no amount");
   }
   return {};
@@ -89,7 +89,8 @@ class Simulator {
             {.calls = planned.value(),
              .costs = settings_.costs,
              .in_flight = options_.in_flight,
-             .late = late(schedule.value().actors)});
+             .late = late(schedule.value().actors),
+             .wake = wake(schedule.value().actors)});
     SMDDP_RETURN_IF_ERROR(run.go());
     return result(schedule.value(), planned.value());
   }
@@ -133,6 +134,19 @@ class Simulator {
     std::vector<double> late(actors.size(), 0);
     for (double& seconds : late) seconds = machine_.start_skew > 0 ? skew(random) : 0;
     return late;
+  }
+
+  std::vector<double> wake(const std::vector<Rank>& actors) const {
+    std::vector<double> wake;
+    for (const Rank actor : actors) {
+      const std::size_t sharing = machine_.one_machine
+                                      ? topology_.host_of_rank.size()
+                                      : placement_.ranks_on(placement_.host_of(actor)).size();
+      const double crowd =
+          machine_.processors > 0 ? static_cast<double>(sharing) / machine_.processors : 1;
+      wake.push_back(machine_.wake * std::max(0.0, crowd - 1));
+    }
+    return wake;
   }
 
   Simulation result(const Schedule& schedule, const std::vector<PlannedCall>& calls) const {

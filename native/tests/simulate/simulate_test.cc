@@ -104,6 +104,17 @@ TEST_CASE("messages keep a processor busy one after the other") {
         doctest::Approx(3 * 2 * 2e-6 + 3 * 2 * 2e-6));
 }
 
+TEST_CASE("ranks that wait wake up late where they are more than the processors") {
+  const auto call = call_of(Collective::kAllReduce, 0, "mesh");
+  const auto time_of = [&](const Topology& topology, double processors) {
+    const SimulatedMachine machine{.processors = processors, .one_machine = true, .wake = 100e-6};
+    return seconds(call, topology, only_wire(), machine);
+  };
+  CHECK(time_of(hosts_of(4), 4) == doctest::Approx(2 * 10e-6));
+  CHECK(time_of(hosts_of(4), 2) == doctest::Approx(2 * 110e-6));
+  CHECK(time_of(hosts_of(4), 1) == doctest::Approx(2 * 310e-6));
+}
+
 TEST_CASE("a processor that copies bytes can be the limit") {
   const auto call = call_of(Collective::kBroadcast, 1'000'000, "tree");
   const SimulatedMachine slow{.receive_byte = 3e-9};

@@ -1,0 +1,72 @@
+"""The simulator's parameters for the network laboratory, fitted to what all_reduces took there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+from scipy.optimize import least_squares
+
+from smddp import _core
+from smddp.simulation.native import Call, Network, simulate
+from smddp.topology import HostTopology, Rail, Topology
+
+__all__ = ["Shape", "fit", "simulated"]
+
+#: Where the fit begins, in seconds; all are above zero.
+START = {
+    "hop": 60e-6,
+    "message": 30e-6,
+    "reduce": 0.1e-9,
+    "native_step": 10e-6,
+    "native": 0.3e-9,
+    "send_byte": 0.2e-9,
+    "receive_byte": 0.3e-9,
+}
+#: Of an Ethernet frame of 1514 bytes, those of a TCP stream.
+EFFICIENCY = 1448 / 1514
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Shape:
+    """An all_reduce of float32 in a laboratory; `rate` is that of each host's one rail, bits per second."""
+
+    hosts: int
+    ranks_per_host: int
+    rate: int
+    algorithm: str
+    nbytes: int
+
+
+def simulated(shape: Shape, values: Mapping[str, float]) -> float:
+    """Seconds, by the simulator."""
+    host = HostTopology(rails=(Rail(name="eth0", gbps=shape.rate / 1e9),))
+    topology = Topology.uniform(host, hosts=shape.hosts, ranks_per_host=shape.ranks_per_host)
+    costs = _core.Costs()
+    machine = _core.SimulatedMachine()
+    for name, value in values.items():
+        setattr(machine if name.endswith("_byte") else costs, name, value)
+    costs.link = [_core.LinkRate((1 << 64) - 1, 8 / shape.rate)]
+    machine.efficiency = EFFICIENCY
+    machine.one_machine, machine.processors = True, float(len(os.sched_getaffinity(0)))
+    network = Network(topology=topology, costs=costs, machine=machine, order="any")
+    return simulate([Call(nbytes=shape.nbytes, algorithm=shape.algorithm)], network).seconds
+
+
+def fit(measured: Mapping[Shape, float]) -> dict[str, float]:
+    """The values with the least squares of the errors' logarithms; outliers count less."""
+    names = list(START)
+
+    def values(logarithms: Sequence[float]) -> dict[str, float]:
+        return {name: math.exp(logarithm) for name, logarithm in zip(names, logarithms, strict=True)}
+
+    def errors(logarithms: Sequence[float]) -> list[float]:
+        return [math.log(simulated(shape, values(logarithms)) / seconds) for shape, seconds in measured.items()]
+
+    start = [math.log(START[name]) for name in names]
+    bounds = ([value - 4 for value in start], [value + 4 for value in start])
+    # Steps that rates of events do not hide.
+    found = least_squares(errors, start, bounds=bounds, loss="soft_l1", f_scale=0.1, diff_step=0.02)
+    return values(found.x.tolist())
