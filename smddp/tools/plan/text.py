@@ -66,13 +66,17 @@ def size_text(nbytes: float) -> str:
 def _headline(answer: Answer) -> str:
     call, topology = answer.call, answer.network.topology
     counts = sorted({len(topology.ranks_on(host)) for host in range(len(topology.hosts))})
-    ranks = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    ranks = _count(counts[0], "rank") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} ranks"
     slowest = min((host.rails[0].gbps for host in topology.hosts if host.rails), default=0.0)
     rate = f", first rail {slowest:g} Gbit/s" if slowest else ", rails of unknown speed"
     return (
         f"{call.collective} of {size_text(call.nbytes)} {call.dtype}, {call.op}, order {answer.network.order}: "
-        f"{len(topology.hosts)} hosts of {ranks} ranks{rate}"
+        f"{_count(len(topology.hosts), 'host')} of {ranks}{rate}"
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _row_text(row: Row) -> str:

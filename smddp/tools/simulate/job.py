@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from smddp.errors import SMDDPArgumentError
 from smddp.simulation.buckets import Bucket, balanced_bytes, by_bytes, by_tensors
 from smddp.simulation.cluster import cluster_of
 from smddp.simulation.models import MODELS, Model
-from smddp.simulation.step import Job, likely_step, width_of
+from smddp.simulation.step import Job, sample_steps, width_of
 from smddp.tools.simulate.options import Options
 from smddp.topology import Topology, instance
 
@@ -14,7 +16,7 @@ __all__ = ["find_job"]
 
 
 def find_job(options: Options) -> Job:
-    """The job; for the bucket "best" the one with the shortest likely step.
+    """The job; for the bucket "best" the one whose steps are the shortest on average over some points.
 
     Raises:
         SMDDPArgumentError: there is no such model or instance type, or a number cannot be.
@@ -36,7 +38,14 @@ def find_job(options: Options) -> Job:
         )
         for buckets in _buckets(options, model, topology)
     ]
-    return jobs[0] if len(jobs) == 1 else min(jobs, key=lambda job: likely_step(job).seconds)
+    return jobs[0] if len(jobs) == 1 else min(jobs, key=lambda job: _mean_seconds(job, options.seed))
+
+
+_TRIAL_POINTS = 20
+
+
+def _mean_seconds(job: Job, seed: int) -> float:
+    return fmean(step.seconds for step in sample_steps(job, _TRIAL_POINTS, seed))
 
 
 def _buckets(options: Options, model: Model, topology: Topology) -> list[list[Bucket]]:
