@@ -15,7 +15,8 @@ from smddp.simulation.native import Call, Network, plan_options, simulate
 from smddp.topology import HostTopology, Rail, Topology
 
 COLLECTIVES = ["all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "all_to_all", "gather", "scatter"]
-#: What more bandwidth may cost: it changes the order in which things happen.
+#: What more bandwidth may cost, as it changes which messages meet. (Where threads have work, messages that come earlier
+#: can also keep one from what others wait for: Graham's anomalies, 1969. Small all_to_alls show up to 40 %.)
 TOLERANCE = 1.02
 
 
@@ -41,6 +42,7 @@ def machines(draw: st.DrawFn) -> _core.SimulatedMachine:
     machine.receive_byte = draw(st.sampled_from([0.0, 0.3e-9]))
     machine.processors = draw(st.sampled_from([0.0, 2.0]))
     machine.one_machine = draw(st.booleans())
+    machine.wake = draw(st.sampled_from([0.0, 1e-4]))
     machine.incast = draw(st.sampled_from([0.0, 0.02]))
     machine.start_skew = draw(st.sampled_from([0.0, 1e-4]))
     machine.seed = draw(st.integers(0, 9))
@@ -53,6 +55,15 @@ def cases(draw: st.DrawFn) -> tuple[Call, Network]:
     network = Network(topology=draw(topologies()), machine=draw(machines()), order="any")
     allowed = [option.algorithm for option in plan_options(call, network) if not option.excluded]
     return dataclasses.replace(call, algorithm=draw(st.sampled_from(allowed))), network
+
+
+def with_free_processors(network: Network) -> Network:
+    """Where only messages take time. The costs are those of this topology, so that the plan stays the same."""
+    costs = network.settings().costs
+    costs.message = costs.reduce = costs.native_step = costs.native = 0
+    machine = _core.SimulatedMachine()
+    machine.every_rail = network.machine is not None and network.machine.every_rail
+    return dataclasses.replace(network, costs=costs, machine=machine)
 
 
 def faster(topology: Topology, factor: float) -> Topology:
@@ -83,8 +94,7 @@ def test_nothing_is_faster_than_the_wire(case: tuple[Call, Network]) -> None:
 @settings(max_examples=60, deadline=None)
 def test_more_bandwidth_makes_nothing_slower(case: tuple[Call, Network], factor: float) -> None:
     call, network = case
-    # The costs stay those of the slower rails, so that the plan stays the same.
-    slow = dataclasses.replace(network, costs=network.settings().costs)
+    slow = with_free_processors(network)
     fast = dataclasses.replace(slow, topology=faster(network.topology, factor))
     assert simulate([call], fast).seconds <= simulate([call], slow).seconds * TOLERANCE
 

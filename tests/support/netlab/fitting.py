@@ -24,6 +24,8 @@ START = {
     "native": 0.3e-9,
     "send_byte": 0.2e-9,
     "receive_byte": 0.3e-9,
+    "wake": 100e-6,
+    "incast": 0.01,
 }
 #: Of an Ethernet frame of 1514 bytes, those of a TCP stream.
 EFFICIENCY = 1448 / 1514
@@ -47,7 +49,7 @@ def simulated(shape: Shape, values: Mapping[str, float]) -> float:
     costs = _core.Costs()
     machine = _core.SimulatedMachine()
     for name, value in values.items():
-        setattr(machine if name.endswith("_byte") else costs, name, value)
+        setattr(costs if hasattr(costs, name) else machine, name, value)
     costs.link = [_core.LinkRate((1 << 64) - 1, 8 / shape.rate)]
     machine.efficiency = EFFICIENCY
     machine.one_machine, machine.processors = True, float(len(os.sched_getaffinity(0)))
