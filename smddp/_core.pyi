@@ -132,6 +132,7 @@ def plan_options(call: CollectiveCall, topology: Topology, settings: PlanSetting
 
 class SimulatedMachine:
     efficiency: float
+    burst: float
     every_rail: bool
     send_byte: float
     receive_byte: float

@@ -55,6 +55,7 @@ void bind_machine(py::module_& module) {
   py::class_<SimulatedMachine>(module, "SimulatedMachine")
       .def(py::init<>())
       .def_readwrite("efficiency", &SimulatedMachine::efficiency)
+      .def_readwrite("burst", &SimulatedMachine::burst)
       .def_readwrite("every_rail", &SimulatedMachine::every_rail)
       .def_readwrite("send_byte", &SimulatedMachine::send_byte)
       .def_readwrite("receive_byte", &SimulatedMachine::receive_byte)

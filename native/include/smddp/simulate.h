@@ -49,6 +49,7 @@ SMDDP_API Result<std::vector<PlanOption>> plan_options(const CollectiveCall& cal
 /// Costs::message, is half the sender's and half the receiver's.
 struct SimulatedMachine {
   double efficiency = 1;  ///< the part of a rail's speed that payload gets
+  double burst = 0;       ///< bytes that a rail lets pass at once after a pause, as tbf does
   /// Local rank j uses the rails whose share of the host is its own; else all use the first one, as
   /// transports do.
   bool every_rail = false;

@@ -119,6 +119,19 @@ std::size_t Resources::message_kind(const Fold::Way& way) {
   return found->second;
 }
 
+TokenBucket Resources::bucket_of(Rank actor) const {
+  const int host = parts_.placement.host_of(actor);
+  const Span span = rails_of(actor);
+  double bytes = 0;
+  double rate = 0;
+  for (std::size_t rail = span.first; rail < span.first + span.count; ++rail) {
+    const double part = part_of_rail(host, rail);
+    bytes += parts_.machine.burst * part;
+    rate += host_of(actor).rails[rail].rate * part;
+  }
+  return {bytes, rate};
+}
+
 std::size_t Resources::add_work_kind(Rank actor, double memory_rate) {
   std::vector<Use> uses;
   add_processor_use(uses, actor, 1);

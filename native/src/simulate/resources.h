@@ -8,6 +8,7 @@
 
 #include "simulate/fluid.h"
 #include "simulate/fold.h"
+#include "simulate/token_bucket.h"
 #include "topology/placement.h"
 
 namespace smddp {
@@ -28,6 +29,8 @@ class Resources {
 
   /// The kind of messages that go this way; in bytes.
   std::size_t message_kind(const Fold::Way& way);
+  /// What the rails of an actor let pass at once.
+  TokenBucket bucket_of(Rank actor) const;
   /// Of an actor's work; in seconds. `memory_rate`: bytes of memory that a second of it moves.
   std::size_t add_work_kind(Rank actor, double memory_rate);
 

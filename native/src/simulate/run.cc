@@ -23,6 +23,7 @@ Run::Run(Schedule& schedule, Resources& resources, Fluid& fluid, Rules rules)
                         .reduces = resources.add_work_kind(rank, rate(costs.reduce)),
                         .natives = resources.add_work_kind(rank, rate(costs.native))});
   }
+  for (const Rank rank : schedule.actors) buckets_.push_back(resources.bucket_of(rank));
   for (const Channel& channel : schedule.channels) {
     connections_.push_back({.kind = resources.message_kind(channel.way)});
   }
@@ -202,11 +203,13 @@ void Run::work_natively(std::uint32_t index) {
 
 void Run::start_flow(Connection& connection) {
   const std::uint32_t index = connection.flows.front();
-  const double payload = bytes(schedule_.items[index]);
+  const Item& item = schedule_.items[index];
+  const double payload = bytes(item);
   const Costs& costs = rules_.costs;
   // Bytes of small messages cost more, as if there were more of them.
   const double dear = link_seconds_per_byte(payload, costs) / costs.link.back().seconds_per_byte;
-  fluid_.start(connection.kind, payload * dear, index);
+  const double held = buckets_[actor_of(item)].begin(now_, payload * dear);
+  fluid_.start(connection.kind, held, index);
 }
 
 void Run::end_activity(std::uint32_t index) {
@@ -220,6 +223,7 @@ void Run::end_activity(std::uint32_t index) {
 void Run::end_flow(std::uint32_t index) {
   Connection& connection = connections_[schedule_.items[index].place];
   connection.flows.pop_front();
+  buckets_[actor_of(schedule_.items[index])].end(now_);
   if (!connection.flows.empty()) start_flow(connection);
   const Costs& costs = rules_.costs;
   clock_.set(now_ + std::max(0.0, costs.hop - costs.message), {Event::Kind::kArrival, index});

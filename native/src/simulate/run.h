@@ -92,6 +92,7 @@ class Run {
   Rules rules_;
   std::vector<Thread> threads_;          ///< by actor
   std::vector<std::size_t> waiting_;     ///< threads that may have something to begin
+  std::vector<TokenBucket> buckets_;     ///< by actor
   std::vector<Connection> connections_;  ///< by channel
   std::vector<Phase> phases_;            ///< by item
   std::vector<std::uint32_t> part_waits_;

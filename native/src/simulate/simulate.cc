@@ -43,7 +43,7 @@ Status check_machine(const SimulatedMachine& machine) {
   if (!(machine.efficiency > 0 && machine.efficiency <= 1))
     return wrong("efficiency: must be above 0 and at most 1");
   for (const double value : {machine.send_byte, machine.receive_byte, machine.processors,
-                             machine.wake, machine.incast, machine.start_skew}) {
+                             machine.wake, machine.incast, machine.burst, machine.start_skew}) {
     if (!is_amount(value)) return wrong("machine: " + std::to_string(value) + " is no amount");
   }
   return {};

@@ -66,6 +66,19 @@ TEST_CASE("bytes of small messages cost more, where the costs say so") {
         doctest::Approx(10e-6 + 4000e-9));
 }
 
+TEST_CASE("a rail lets some bytes pass at once after a pause") {
+  const SimulatedMachine machine{.burst = 100'000};
+  const auto call = call_of(Collective::kBroadcast, 1'000'000, "tree");
+  CHECK(seconds(call, hosts_of(2), only_wire(), machine) == doctest::Approx(10e-6 + 3.9e6 / kRate));
+  SimulatedCall later = call;
+  later.ready = 4.05e-3;  // 150 us after the rail became idle
+  const auto both = simulated({call, later}, hosts_of(2), only_wire(), machine);
+  CHECK(both.ends[1] == doctest::Approx(4.05e-3 + 10e-6 + 3.9e6 / kRate));
+  later.ready = 3.95e-3;  // 50 us after it
+  CHECK(simulated({call, later}, hosts_of(2), only_wire(), machine).ends[1] ==
+        doctest::Approx(3.95e-3 + 10e-6 + 3.95e6 / kRate));
+}
+
 TEST_CASE("two messages share the rail that both leave by") {
   // Each of 3 hosts sends its vector to both others, and adds 3.
   Costs costs = only_wire();

@@ -13,6 +13,8 @@ from smddp import _core
 from smddp.simulation.native import Call, Network, simulate
 from smddp.topology import HostTopology, Rail, Topology
 
+from support.netlab.spec import BURST
+
 __all__ = ["Shape", "fit", "simulated"]
 
 #: Where the fit begins, in seconds; all are above zero.
@@ -51,7 +53,7 @@ def simulated(shape: Shape, values: Mapping[str, float]) -> float:
     for name, value in values.items():
         setattr(costs if hasattr(costs, name) else machine, name, value)
     costs.link = [_core.LinkRate((1 << 64) - 1, 8 / shape.rate)]
-    machine.efficiency = EFFICIENCY
+    machine.efficiency, machine.burst = EFFICIENCY, float(BURST)
     machine.one_machine, machine.processors = True, float(len(os.sched_getaffinity(0)))
     network = Network(topology=topology, costs=costs, machine=machine, order="any")
     return simulate([Call(nbytes=shape.nbytes, algorithm=shape.algorithm)], network).seconds

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["LabSpec", "cable_lines", "host_lines", "parse_rate", "rate_lines", "switch_lines"]
+__all__ = ["BURST", "LabSpec", "cable_lines", "host_lines", "parse_rate", "rate_lines", "switch_lines"]
 
 MOST_HOSTS = 250
 _UNITS = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 
 #: Sent at once after a pause, bytes: more than the largest packet before segmentation (64 KiB), or tbf cuts packets up
 #: and the processors become the limit.
-_BURST = 128 << 10
+BURST = 128 << 10
 #: The same as a time, for links that are faster: how late the kernel may look after a link without losing rate.
 _BURST_SECONDS = 1e-3
 #: What waits in a host for its NIC: enough that nothing is dropped there, as NICs make their hosts wait.
@@ -109,7 +109,7 @@ def rate_lines(spec: LabSpec, host: int, rail: int, rate: int) -> tuple[str, str
     The rate counts whole frames, so that a stream of TCP gets 95.6 % of it with an MTU of 1500 and 99.1 % with 9001.
     tbf and not htb, because there is but one class.
     """
-    burst = max(_BURST, round(rate / 8 * _BURST_SECONDS))
+    burst = max(BURST, round(rate / 8 * _BURST_SECONDS))
     shaped = f"root tbf rate {rate}bit burst {burst} limit"
     return (
         f"qdisc replace dev {spec.nics[rail]} {shaped} {burst + _HOST_QUEUE}",
