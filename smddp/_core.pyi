@@ -56,6 +56,7 @@ class Config:
     job_secret: str
     listen_address: str
     socket_ifname: str
+    stripe_bytes: int
     topology: bytes
     order: str
     algorithm: str

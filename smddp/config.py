@@ -80,16 +80,21 @@ def _ipv4(value: str) -> str:
 _UNITS = {"": 1, "k": 1024, "ki": 1024, "m": 1024**2, "mi": 1024**2}
 
 
-def _chunk_bytes(value: str) -> int:
-    match = re.fullmatch(r"\s*(\d+)\s*(k|ki|m|mi)?b?\s*", value.lower())
-    if match is None:
-        msg = "must be a number of bytes such as 262144 or 256KiB"
-        raise ValueError(msg)
-    size = int(match[1]) * _UNITS[match[2] or ""]
-    if not 4096 <= size <= 64 * 1024**2 or size % 4096 != 0:
-        msg = "must be a multiple of 4096 between 4KiB and 64MiB"
-        raise ValueError(msg)
-    return size
+def _pages(most: int) -> Callable[[str], int]:
+    """Sizes up to so many MiB."""
+
+    def parse(value: str) -> int:
+        match = re.fullmatch(r"\s*(\d+)\s*(k|ki|m|mi)?b?\s*", value.lower())
+        if match is None:
+            msg = "must be a number of bytes such as 262144 or 256KiB"
+            raise ValueError(msg)
+        size = int(match[1]) * _UNITS[match[2] or ""]
+        if not 4096 <= size <= most * 1024**2 or size % 4096 != 0:
+            msg = f"must be a multiple of 4096 between 4KiB and {most}MiB"
+            raise ValueError(msg)
+        return size
+
+    return parse
 
 
 def _level(value: str) -> str:
@@ -149,9 +154,18 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_text,
         range="eth,ib or =eth0,eth1 or ^docker or ^=eth2",
         help="Network interfaces that the tcp transport may use, in the grammar of NCCL_SOCKET_IFNAME: a list of "
-        "prefixes; after = of names; after ^ of what to leave out. It listens on the first one, unless "
-        "SMDDP_LISTEN_ADDRESS says where. Default: all that are up; bridges of containers and link-local addresses "
-        "only if nothing else is up.",
+        "prefixes; after = of names; after ^ of what to leave out. Large messages are spread over all of them; "
+        "the i-th of a host talks to the i-th of others. Default: all that are up; bridges of containers and "
+        "link-local addresses only if nothing else is up. With SMDDP_LISTEN_ADDRESS there is but one connection to each rank.",
+    ),
+    Setting(
+        name="SMDDP_STRIPE_BYTES",
+        field="stripe_bytes",
+        default=128 * 1024,
+        parse=_pages(1),
+        range="4KiB..1MiB",
+        help="What tcp sends over one network interface at a time where hosts have several: messages below it take one "
+        "of them, longer ones are spread in pieces of this size.",
     ),
     Setting(
         name="SMDDP_TOPOLOGY",
@@ -213,7 +227,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_CHUNK_BYTES",
         field="chunk_bytes",
         default=256 * 1024,
-        parse=_chunk_bytes,
+        parse=_pages(64),
         range="4KiB..64MiB",
         help="Shared-memory staging of each rank; two of these per rank and group.",
     ),
@@ -260,6 +274,7 @@ class Settings:
     store_port: int = 0
     listen_address: str = ""
     socket_ifname: str = ""
+    stripe_bytes: int = 128 * 1024
     topology: str = ""
     order: str = "canonical"
     algorithm: str = ""
@@ -331,7 +346,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     """
     plain = (
         *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "algorithm"),
-        *("chunk_bytes", "log_level", "log_file"),
+        *("stripe_bytes", "chunk_bytes", "log_level", "log_file"),
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)

@@ -39,6 +39,7 @@ void bind_types(py::module_& module) {
       .def_readwrite("job_secret", &Config::job_secret)
       .def_readwrite("listen_address", &Config::listen_address)
       .def_readwrite("socket_ifname", &Config::socket_ifname)
+      .def_readwrite("stripe_bytes", &Config::stripe_bytes)
       // Bytes, not text.
       .def_property(
           "topology", [](const Config& config) { return py::bytes(config.topology); },

@@ -15,7 +15,7 @@ import smddp
 from support.netlab.inside import bytes_sent
 from support.oracle import place
 
-__all__ = ["conformance", "digests", "volume"]
+__all__ = ["conformance", "digests", "sums", "volume"]
 
 #: Deadline of each operation.
 SECONDS = 60
@@ -63,6 +63,19 @@ def digests(seed: str) -> None:
             submit(world._native, case, buffers).wait()
             digest.update(buffers.target.tobytes())
         print(dtype, digest.hexdigest())
+    smddp.shutdown()
+
+
+def sums(steps: str) -> None:
+    """All_reduce 8 MiB so many times, and check every element; print a line for each time."""
+    world = smddp.init(timeout=SECONDS)
+    own = np.arange(1 << 20, dtype=np.float64)
+    for step in range(1, int(steps) + 1):
+        array = own + world.rank * step
+        world.all_reduce(array, "sum")
+        expected = world.size * own + step * sum(range(world.size))
+        np.testing.assert_array_equal(array, expected)
+        print(f"step {step}", flush=True)
     smddp.shutdown()
 
 

@@ -59,6 +59,7 @@ def test_entries_are_complete(setting: object) -> None:
         ("SMDDP_TRANSPORT", "TCP", "transport", "tcp"),
         ("SMDDP_TIMEOUT", "5", "timeout", 5.0),
         ("SMDDP_TIMEOUT", "0.5", "timeout", 0.5),
+        ("SMDDP_STRIPE_BYTES", "64KiB", "stripe_bytes", 65536),
         ("SMDDP_CHUNK_BYTES", "4096", "chunk_bytes", 4096),
         ("SMDDP_CHUNK_BYTES", "64KiB", "chunk_bytes", 65536),
         ("SMDDP_CHUNK_BYTES", "1MB", "chunk_bytes", 1024**2),

@@ -72,6 +72,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("job_secret", &smddp::Config::job_secret)
       .def_readwrite("listen_address", &smddp::Config::listen_address)
       .def_readwrite("socket_ifname", &smddp::Config::socket_ifname)
+      .def_readwrite("stripe_bytes", &smddp::Config::stripe_bytes)
       .def_property(
           "topology", [](const smddp::Config& config) { return py::bytes(config.topology); },
           [](smddp::Config& config, const py::bytes& topology) { config.topology = topology; })

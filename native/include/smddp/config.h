@@ -13,8 +13,9 @@ struct Config {
       "auto";              ///< auto: shared memory inside a host, tcp between hosts; tcp; inproc
   std::string host_id;     ///< overrides the detected host identity
   std::string job_secret;  ///< empty: random, exchanged through the store
-  std::string listen_address;  ///< IPv4 address for tcp; empty: all interfaces
-  std::string socket_ifname;   ///< which interfaces, see select_interfaces
+  std::string listen_address;             ///< IPv4 address for tcp; empty: all interfaces
+  std::string socket_ifname;              ///< which interfaces, see select_interfaces
+  std::size_t stripe_bytes = 128 * 1024;  ///< tcp: over one rail at a time, where there are several
   std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
   std::string order = "canonical";  ///< any: sums in other orders too
   std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest

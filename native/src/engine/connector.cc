@@ -70,6 +70,7 @@ class Connector {
   Placement place() const;
   std::string describe_host() const;
   std::string listen_address() const;
+  std::vector<Interface> rails() const;
 
   RuntimeImpl& runtime_;
   const CommunicatorOptions& options_;
@@ -186,6 +187,8 @@ Result<std::unique_ptr<Transport>> Connector::open_transport() {
   const TransportContext context{.self = options_.rank,
                                  .labels = options_.labels,
                                  .listen_interface = listen_address(),
+                                 .rails = rails(),
+                                 .stripe_bytes = config_.stripe_bytes,
                                  .wake = [&progress = runtime_.progress()] { progress.wake(); }};
   return make_transport(links_.transport, context);
 }
@@ -208,6 +211,19 @@ std::string Connector::listen_address() const {
   if (!config_.listen_address.empty() || config_.socket_ifname.empty())
     return config_.listen_address;
   return interfaces_.front().address;
+}
+
+/// One interface for each rail of this host's topology, in the same order.
+std::vector<Interface> Connector::rails() const {
+  std::vector<Interface> rails;
+  if (!config_.listen_address.empty()) return rails;
+  for (const Interface& interface : interfaces_) {
+    const auto is_same = [&](const Interface& known) { return known.name == interface.name; };
+    // Other addresses of one card are no other rail.
+    if (!interface.is_loopback && std::none_of(rails.begin(), rails.end(), is_same))
+      rails.push_back(interface);
+  }
+  return rails;
 }
 
 Status Connector::exchange_addresses() {

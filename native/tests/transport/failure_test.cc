@@ -21,7 +21,7 @@ constexpr std::size_t kHuge = 40 * 1024 * 1024;
 void check_sound(const TestRank& rank) { CHECK(rank.sink.faults == std::vector<std::string>{}); }
 
 TEST_CASE("a peer that leaves is reported once, after everything that it had sent") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : connectable_transports()) {
     CAPTURE(name);
     World world = connected_world(name, 3);
     const Bytes data = pattern(5, 1000);
@@ -58,7 +58,7 @@ TEST_CASE("a peer that leaves is reported once, after everything that it had sen
 }
 
 TEST_CASE("a message whose send completed is not lost when its sender leaves") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : connectable_transports()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     const Bytes data = pattern(6, 5000);
@@ -82,7 +82,7 @@ TEST_CASE("a message whose send completed is not lost when its sender leaves") {
 }
 
 TEST_CASE("a peer that leaves in the middle of huge messages is reported") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : connectable_transports()) {
     for (const bool survivor_sends : {true, false}) {
       CAPTURE(name);
       CAPTURE(survivor_sends);
@@ -115,7 +115,7 @@ TEST_CASE("a peer that leaves in the middle of huge messages is reported") {
 TEST_CASE(
     "a peer that leaves while its next message waits for a receive is reported to who sends to "
     "it") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : connectable_transports()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     const Bytes early = pattern(1, 100);
@@ -130,7 +130,7 @@ TEST_CASE(
 }
 
 TEST_CASE("abandoned steps touch nothing any more, and notices still pass") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : connectable_transports()) {
     CAPTURE(name);
     World world = connected_world(name, 2);
     // The buffers are gone right after `abandon`: the address sanitizer sees whoever touches them.
@@ -168,7 +168,7 @@ TEST_CASE("abandoned steps touch nothing any more, and notices still pass") {
 }
 
 TEST_CASE("one side may abandon while the other does not know yet") {
-  for (const std::string& name : transport_names()) {
+  for (const std::string& name : connectable_transports()) {
     for (const bool inside_callback : {false, true}) {
       CAPTURE(name);
       CAPTURE(inside_callback);

@@ -124,6 +124,13 @@ World shared_memory_world(int size) {
   return world;
 }
 
+void use_rails(TransportContext& context) {
+  if (context.listen_interface.empty()) context.listen_interface = "127.0.0.1";
+  for (const char* address : {"127.0.0.1", "127.0.0.2", "127.0.0.3"})
+    context.rails.push_back({.name = "lo", .address = address, .is_loopback = true});
+  context.stripe_bytes = std::size_t{16} << 10;
+}
+
 }  // namespace
 
 TestRank::TestRank(Rank rank)
@@ -142,7 +149,8 @@ TestRank::TestRank(const std::string& name, Rank rank, const std::string& listen
     if (::write(fd, &one, sizeof(one)) < 0)
       return;  // the counter is full: the sleeper wakes anyway
   };
-  transport = make_transport(name, context).value();
+  if (name == "rails") use_rails(context);
+  transport = make_transport(name == "rails" ? "tcp" : name, context).value();
 }
 
 bool TestRank::progress() {
@@ -181,8 +189,14 @@ Status TestRank::watch() {
   return transport->watch(poller);
 }
 
-std::vector<std::string> all_transport_names() {
+std::vector<std::string> connectable_transports() {
   std::vector<std::string> names = transport_names();
+  names.emplace_back("rails");
+  return names;
+}
+
+std::vector<std::string> all_transport_names() {
+  std::vector<std::string> names = connectable_transports();
   names.emplace_back("shm");
   return names;
 }

@@ -84,7 +84,9 @@ struct Entrance {
   Deadline deadline = soon();
 };
 
-/// All transports that carry messages; those of the registry can also be connected.
+/// The transports of the registry, and "rails": tcp over three rails of loopback, in small chunks.
+std::vector<std::string> connectable_transports();
+/// All transports that carry messages.
 std::vector<std::string> all_transport_names();
 World make_world(const std::string& transport, int size);
 std::vector<PeerAddress> listen_all(World& world);

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "base/auth.h"
+#include "base/guarded_fd.h"
 #include "base/socket.h"
 #include "transport/harness.h"
 #include "transport/stream/frame.h"
@@ -176,7 +177,6 @@ TEST_CASE("tcp: bytes that are no frame end the connection") {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     const UniqueFd writer{ends[0]};
-    const UniqueFd reader{ends[1]};
     FrameHeader header;
     if (huge_notice) {
       header.kind = FrameKind::kNotice;
@@ -185,7 +185,7 @@ TEST_CASE("tcp: bytes that are no frame end the connection") {
       header.magic ^= 1;
     }
     REQUIRE(::write(writer.get(), &header, sizeof(header)) == sizeof(header));
-    SocketStream stream(reader.get());
+    SocketStream stream(GuardedFd{UniqueFd{ends[1]}});
     Inbox inbox(7);
     RecordingSink sink;
     const Pumped pumped = inbox.pump(stream, sink);
@@ -196,7 +196,6 @@ TEST_CASE("tcp: bytes that are no frame end the connection") {
 TEST_CASE("tcp: frames survive being cut anywhere") {
   int ends[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
-  const UniqueFd writer{ends[0]};
   const UniqueFd reader{ends[1]};
   RecordingSink sink;
   sink.in_progress = true;
@@ -215,14 +214,13 @@ TEST_CASE("tcp: frames survive being cut anywhere") {
     inbox.post({got[i].data(), got[i].size(), i, &mine}, 100 + i);
   }
   // Everything goes into a pipe whole and comes out byte by byte.
-  SocketStream whole(writer.get());
+  SocketStream whole(GuardedFd{UniqueFd{ends[0]}});
   REQUIRE(outbox.pump(whole, sink).failure.ok());
   while (!outbox.empty()) REQUIRE(outbox.pump(whole, sink).moved);
   int cut[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, cut) == 0);
   const UniqueFd cut_writer{cut[0]};
-  const UniqueFd cut_reader{cut[1]};
-  SocketStream bytewise(cut_reader.get());
+  SocketStream bytewise(GuardedFd{UniqueFd{cut[1]}});
   for (char c = 0; ::read(reader.get(), &c, 1) == 1;) {
     REQUIRE(::write(cut_writer.get(), &c, 1) == 1);
     REQUIRE(inbox.pump(bytewise, sink).failure.ok());

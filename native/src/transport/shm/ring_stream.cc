@@ -66,7 +66,7 @@ ssize_t RingStream::write(std::span<const iovec> pieces) {
   return -1;
 }
 
-ssize_t RingStream::read(std::span<const iovec> pieces) {
+ssize_t RingStream::read(std::span<const iovec> pieces, std::size_t /*lasting*/) {
   std::size_t total = 0;
   bool empty = false;  // more may arrive at any moment, but belongs behind what is missing
   for (const iovec& piece : pieces) {

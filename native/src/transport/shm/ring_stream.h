@@ -56,7 +56,7 @@ class RingStream final : public ByteStream {
       : out_(out), in_(in), bell_(bell), peer_(peer) {}
 
   ssize_t write(std::span<const iovec> pieces) override;
-  ssize_t read(std::span<const iovec> pieces) override;
+  ssize_t read(std::span<const iovec> pieces, std::size_t lasting) override;
   bool can_read() const noexcept { return in_.available() > 0; }
 
  private:

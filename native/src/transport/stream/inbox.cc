@@ -132,7 +132,7 @@ ssize_t Inbox::read(ByteStream& stream) {
     pieces[count++] = {receives_.front().data + received_, direct};
   }
   pieces[count++] = {buffer_.data() + end_, buffer_.size() - end_};
-  const ssize_t got = stream.read(std::span{pieces.data(), count});
+  const ssize_t got = stream.read(std::span{pieces.data(), count}, direct);
   if (got > 0) {
     const std::size_t to_payload = std::min(static_cast<std::size_t>(got), direct);
     received_ += to_payload;

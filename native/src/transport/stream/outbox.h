@@ -24,6 +24,8 @@ class Outbox {
   void push_notice(std::span<const std::byte> bytes);
   /// Writes what the stream takes and reports the sends that are handed over completely.
   Pumped pump(ByteStream& stream, CompletionSink& sink);
+  /// So many bytes more have been written than `pump` was told.
+  void skip(std::size_t bytes) { account(bytes); }
   /// Forgets the data. A frame that is partly written is finished from a copy.
   void abandon();
   /// Forgets everything: the peer is gone.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "smddp/topology.h"
 
@@ -44,6 +45,17 @@ std::vector<std::string> split(std::string_view text, char separator) {
   return parts;
 }
 
+bool parse_port(std::string_view text, std::uint16_t& port) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, port);
+  return error == std::errc{} && stop == end && port != 0;
+}
+
+bool is_ipv4(const std::string& host) {
+  in_addr ignored{};
+  return ::inet_pton(AF_INET, host.c_str(), &ignored) == 1;
+}
+
 Status malformed(const std::string& text) {
   return {StatusCode::kInvalidArgument,
           "'" + text + "' is not an address of transport tcp; do all ranks use it?"};
@@ -60,22 +72,31 @@ TcpAddress local_address(const std::string& interface, std::uint16_t port) {
 std::string to_text(const TcpAddress& address) {
   std::string hosts;
   for (const std::string& host : address.hosts) hosts += (hosts.empty() ? "" : ",") + host;
-  return address.machine + "/" + std::to_string(address.port) + "/" + hosts;
+  std::string text = address.machine + "/" + std::to_string(address.port) + "/" + hosts;
+  for (const RailAddress& rail : address.rails) {
+    text +=
+        (&rail == &address.rails.front() ? "/" : ",") + rail.host + ":" + std::to_string(rail.port);
+  }
+  return text;
 }
 
 Result<TcpAddress> parse_tcp_address(const std::string& text) {
-  const std::size_t first = text.find('/');
-  const std::size_t second = first == std::string::npos ? first : text.find('/', first + 1);
-  if (second == std::string::npos) return malformed(text);
+  const std::vector<std::string> parts = split(text, '/');
+  const auto slashes = std::count(text.begin(), text.end(), '/');
+  if (slashes < 2 || slashes > 3) return malformed(text);
   TcpAddress address;
-  address.machine = text.substr(0, first);
-  address.hosts = split(std::string_view(text).substr(second + 1), ',');
-  const char* end = text.data() + second;
-  const auto [stop, error] = std::from_chars(text.data() + first + 1, end, address.port);
-  if (error != std::errc{} || stop != end || address.port == 0) return malformed(text);
-  for (const std::string& host : address.hosts) {
-    in_addr ignored{};
-    if (::inet_pton(AF_INET, host.c_str(), &ignored) != 1) return malformed(text);
+  address.machine = parts[0];
+  const bool is_port = parse_port(parts[1], address.port);
+  if (parts.size() > 2) address.hosts = split(parts[2], ',');
+  if (!is_port || !std::all_of(address.hosts.begin(), address.hosts.end(), is_ipv4))
+    return malformed(text);
+  if (parts.size() <= 3) return address;
+  for (const std::string& rail : split(parts[3], ',')) {
+    const std::size_t colon = std::min(rail.find(':'), rail.size() - 1);
+    RailAddress where{.host = rail.substr(0, colon)};
+    if (!parse_port(rail.substr(colon + 1), where.port) || !is_ipv4(where.host))
+      return malformed(text);
+    address.rails.push_back(std::move(where));
   }
   return address;
 }
@@ -85,6 +106,12 @@ std::vector<std::string> routes_to(const TcpAddress& theirs) {
   if (!theirs.machine.empty() && theirs.machine == this_machine()) routes.emplace_back(kLoopback);
   routes.insert(routes.end(), theirs.hosts.begin(), theirs.hosts.end());
   return routes;
+}
+
+std::size_t shared_rails(std::size_t own, const TcpAddress& theirs) {
+  if (!theirs.machine.empty() && theirs.machine == this_machine()) return 0;
+  const std::size_t shared = std::min(own, theirs.rails.size());
+  return shared > 1 ? shared : 0;
 }
 
 }  // namespace smddp

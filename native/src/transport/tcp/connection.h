@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -7,10 +8,9 @@
 #include "smddp/types.h"
 
 #include "base/completion.h"
-#include "base/guarded_fd.h"
 #include "transport/stream/inbox.h"
 #include "transport/stream/outbox.h"
-#include "transport/tcp/socket_stream.h"
+#include "transport/tcp/tcp_stream.h"
 #include "transport/transport.h"
 
 namespace smddp {
@@ -18,15 +18,10 @@ namespace smddp {
 /// The connection to one peer.
 class Connection {
  public:
-  Connection(Rank peer, GuardedFd socket)
-      : peer_(peer), socket_(std::move(socket)), stream_(socket_.get()), inbox_(peer) {}
-  ~Connection();
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
+  Connection(Rank peer, std::unique_ptr<TcpStream> stream)
+      : peer_(peer), stream_(std::move(stream)), inbox_(peer) {}
 
-  int descriptor() const noexcept { return socket_.get(); }
-  /// The socket may be read or written again.
-  void on_event() noexcept { readable_ = writable_ = true; }
+  TcpStream& stream() noexcept { return *stream_; }
 
   void send(const SendDesc& send, Token token) { outbox_.push_data(send, token); }
   void send_notice(std::span<const std::byte> bytes) { outbox_.push_notice(bytes); }
@@ -37,7 +32,9 @@ class Connection {
   /// second.
   bool check_host(CompletionSink& sink);
   void abandon();
-  bool flushed() const noexcept { return closed_ || !send_failure_.ok() || outbox_.empty(); }
+  bool flushed() const noexcept {
+    return closed_ || !send_failure_.ok() || (outbox_.empty() && stream_->flushed());
+  }
   bool delivered() const noexcept;
 
  private:
@@ -46,13 +43,10 @@ class Connection {
   bool close(CompletionSink& sink, const Status& why);
 
   Rank peer_;
-  GuardedFd socket_;
-  SocketStream stream_;
+  std::unique_ptr<TcpStream> stream_;
   Outbox outbox_;
   Inbox inbox_;
   Status send_failure_;
-  bool readable_ = true;
-  bool writable_ = true;
   bool closed_ = false;
 };
 

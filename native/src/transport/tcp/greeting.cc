@@ -18,9 +18,12 @@ namespace {
 
 /// The first thing that the connecting side says.
 struct Hello {
-  static constexpr std::array<char, 8> kMagic{'S', 'M', 'D', 'D', 'P', 'T', 0, 1};
+  static constexpr std::array<char, 6> kMagic{'S', 'M', 'D', 'D', 'P', 'T'};
+  static constexpr char kVersion = 1;
 
-  std::array<char, 8> magic = kMagic;
+  std::array<char, 6> magic = kMagic;
+  std::uint8_t rail = 0;  ///< its number + 1; 0: the first connection, on no rail
+  char version = kVersion;
   Rank client = -1;
   Rank server = -1;
 };
@@ -28,8 +31,8 @@ static_assert(sizeof(Hello) == 16);
 
 class Caller final : public Greeting {
  public:
-  Caller(const Identity& identity, GuardedFd socket, Rank peer)
-      : Greeting(identity, std::move(socket), peer),
+  Caller(const Identity& identity, GuardedFd socket, Rank peer, int rail)
+      : Greeting(identity, std::move(socket), peer, rail),
         handshake_(identity.secret, context_for(identity.self, peer)) {}
 
   short events() const override { return stage_ == Stage::kConnecting ? POLLOUT : POLLIN; }
@@ -67,6 +70,7 @@ class Caller final : public Greeting {
     ::getsockopt(descriptor(), SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0) return fail({StatusCode::kSystem, std::strerror(error)});
     Hello hello;
+    hello.rail = static_cast<std::uint8_t>(rail_ + 1);
     hello.client = identity_.self;
     hello.server = peer_;
     return send({reinterpret_cast<const char*>(&hello), sizeof(hello)});
@@ -88,7 +92,8 @@ class Caller final : public Greeting {
 
 class Callee final : public Greeting {
  public:
-  Callee(const Identity& identity, GuardedFd socket) : Greeting(identity, std::move(socket), -1) {}
+  Callee(const Identity& identity, GuardedFd socket)
+      : Greeting(identity, std::move(socket), -1, Route::kNoRail) {}
 
   short events() const override { return POLLIN; }
   bool is_answered() const override { return handshake_.has_value(); }
@@ -110,11 +115,12 @@ class Callee final : public Greeting {
     Hello hello;
     std::memcpy(&hello, inbox_.data(), sizeof(hello));
     inbox_.clear();
-    if (hello.magic != Hello::kMagic || hello.server != identity_.self ||
-        hello.client <= identity_.self) {
+    if (hello.magic != Hello::kMagic || hello.version != Hello::kVersion ||
+        hello.server != identity_.self || hello.client <= identity_.self) {
       return fail({StatusCode::kInvalidArgument, "a stray connection"});
     }
     peer_ = hello.client;
+    rail_ = hello.rail - 1;
     handshake_.emplace(identity_.secret, context_for(peer_, identity_.self));
     return send(handshake_->challenge());
   }
@@ -122,7 +128,34 @@ class Callee final : public Greeting {
   std::optional<ServerHandshake> handshake_;
 };
 
+Result<sockaddr_in> endpoint(const std::string& host, std::uint16_t port) {
+  sockaddr_in in{};
+  in.sin_family = AF_INET;
+  in.sin_port = htons(port);
+  if (::inet_pton(AF_INET, host.c_str(), &in.sin_addr) != 1)
+    return Status{StatusCode::kInvalidArgument, "'" + host + "' is not an IPv4 address"};
+  return in;
+}
+
+/// Otherwise the system may send everything over its first interface.
+Status leave_by(int socket, const Interface& interface) {
+  const auto from = endpoint(interface.address, 0);
+  if (!from.ok()) return from.status();
+  bind_to_interface(socket, interface);
+  const int later = 1;  // the port is chosen when the other end is known: there are more of them
+  ::setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &later, sizeof(later));
+  const auto* address = reinterpret_cast<const sockaddr*>(&from.value());
+  return ::bind(socket, address, sizeof(sockaddr_in)) == 0 ? Status{} : errno_status("bind");
+}
+
 }  // namespace
+
+void bind_to_interface(int socket, const Interface& interface) noexcept {
+  if (interface.is_loopback) return;
+  // Old kernels allow it to root alone; then the address decides.
+  ::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, interface.name.c_str(),
+               static_cast<socklen_t>(interface.name.size()));
+}
 
 Greeting::State Greeting::collect(std::size_t size) {
   std::array<char, 64> bytes;
@@ -157,22 +190,23 @@ Greeting::State Greeting::fail(Status why) {
 }
 
 std::string Greeting::context_for(Rank client, Rank server) const {
-  return identity_.context + "\ntcp " + std::to_string(client) + ">" + std::to_string(server);
+  const std::string rail = rail_ == Route::kNoRail ? "" : " rail " + std::to_string(rail_);
+  return identity_.context + "\ntcp " + std::to_string(client) + ">" + std::to_string(server) +
+         rail;
 }
 
 Result<std::unique_ptr<Greeting>> call_peer(const Identity& identity, Rank peer,
-                                            const std::string& host, std::uint16_t port) {
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(port);
-  if (::inet_pton(AF_INET, host.c_str(), &to.sin_addr) != 1) {
-    return Status{StatusCode::kInvalidArgument, "'" + host + "' is not an IPv4 address"};
-  }
+                                            const Route& route) {
+  const auto to = endpoint(route.host, route.port);
+  if (!to.ok()) return to.status();
   GuardedFd socket{UniqueFd{::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)}};
   if (!socket.valid()) return errno_status("socket");
-  const int rc = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+  if (!route.from.name.empty()) SMDDP_RETURN_IF_ERROR(leave_by(socket.get(), route.from));
+  const auto* address = reinterpret_cast<const sockaddr*>(&to.value());
+  const int rc = ::connect(socket.get(), address, sizeof(sockaddr_in));
   if (rc != 0 && errno != EINPROGRESS) return Status{StatusCode::kSystem, std::strerror(errno)};
-  return std::unique_ptr<Greeting>{std::make_unique<Caller>(identity, std::move(socket), peer)};
+  return std::unique_ptr<Greeting>{
+      std::make_unique<Caller>(identity, std::move(socket), peer, route.rail)};
 }
 
 std::unique_ptr<Greeting> hear_caller(const Identity& identity, GuardedFd socket) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "smddp/status.h"
+#include "smddp/topology.h"
 #include "smddp/types.h"
 
 #include "base/guarded_fd.h"
@@ -23,11 +24,21 @@ struct Identity {
   const std::string& context;
 };
 
+/// Where to call a peer, and from where.
+struct Route {
+  std::string host;  ///< IPv4 text
+  std::uint16_t port = 0;
+  int rail = kNoRail;
+  Interface from{};  ///< the local rail; no name: as the system routes
+
+  static constexpr int kNoRail = -1;
+};
+
 /// A connection that is being made: both sides say who they are and prove it. Never blocks:
 /// `advance` is called whenever the socket may have something new.
 ///
 ///   connecting side                 accepting side
-///   hello: magic, both ranks   -->
+///   hello: magic, rail, ranks  -->
 ///                              <--  challenge
 ///   answer                     -->
 ///                              <--  proof          (base/handshake.h; bound to the context and
@@ -45,12 +56,13 @@ class Greeting {
 
   int descriptor() const noexcept { return socket_.get(); }
   Rank peer() const noexcept { return peer_; }  ///< -1 until known
+  int rail() const noexcept { return rail_; }
   const Status& failure() const noexcept { return failure_; }
   GuardedFd take_socket() noexcept { return std::move(socket_); }
 
  protected:
-  Greeting(const Identity& identity, GuardedFd socket, Rank peer)
-      : identity_(identity), socket_(std::move(socket)), peer_(peer) {}
+  Greeting(const Identity& identity, GuardedFd socket, Rank peer, int rail)
+      : identity_(identity), socket_(std::move(socket)), peer_(peer), rail_(rail) {}
 
   /// kDone when `inbox_` holds exactly `size` bytes; never reads further, what follows is not for
   /// us.
@@ -63,13 +75,17 @@ class Greeting {
   const Identity& identity_;
   GuardedFd socket_;
   Rank peer_;
+  int rail_;
   Status failure_;
   std::string inbox_;
 };
 
-/// Starts to connect to `host` (IPv4 text). The identity must outlive the greeting.
+/// What the socket sends leaves by this interface, and nothing else reaches it, if that is allowed.
+void bind_to_interface(int socket, const Interface& interface) noexcept;
+
+/// Starts to connect. The identity must outlive the greeting.
 Result<std::unique_ptr<Greeting>> call_peer(const Identity& identity, Rank peer,
-                                            const std::string& host, std::uint16_t port);
+                                            const Route& route);
 /// Hears out somebody who connected. Only ranks above ours connect to us.
 std::unique_ptr<Greeting> hear_caller(const Identity& identity, GuardedFd socket);
 

@@ -4,8 +4,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <cstdint>
-
 namespace smddp {
 namespace {
 
@@ -13,7 +11,6 @@ constexpr int kIdleSeconds = 6;
 constexpr int kProbeIntervalSeconds = 3;
 constexpr int kProbes = 3;
 
-constexpr std::uint32_t kSilenceMs = 12'000;
 // Fewer unanswered attempts may be bad luck on a lossy network.
 constexpr int kUnansweredAttempts = 3;
 
@@ -31,7 +28,7 @@ void tune_socket(int fd) noexcept {
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
 }
 
-bool is_host_silent(int fd) noexcept {
+bool is_host_silent(int fd, std::chrono::milliseconds patience) noexcept {
   tcp_info info{};
   socklen_t length = sizeof(info);
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
@@ -39,7 +36,7 @@ bool is_host_silent(int fd) noexcept {
   // counters.
   const bool unanswered = (info.tcpi_unacked > 0 && info.tcpi_retransmits >= kUnansweredAttempts) ||
                           info.tcpi_probes >= kUnansweredAttempts;
-  return unanswered && info.tcpi_last_ack_recv >= kSilenceMs;
+  return unanswered && std::chrono::milliseconds{info.tcpi_last_ack_recv} >= patience;
 }
 
 }  // namespace smddp

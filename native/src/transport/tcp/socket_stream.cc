@@ -1,9 +1,21 @@
 #include "transport/tcp/socket_stream.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+
+#include "base/fork_guard.h"
+#include "transport/tcp/liveness.h"
 
 namespace smddp {
 namespace {
+
+// Bounds what a destructor throws away from a peer that goes on sending: 32 MiB.
+constexpr int kDiscardedReads = 2048;
 
 msghdr message_of(std::span<const iovec> pieces) {
   msghdr message{};
@@ -14,14 +26,51 @@ msghdr message_of(std::span<const iovec> pieces) {
 
 }  // namespace
 
-ssize_t SocketStream::write(std::span<const iovec> pieces) {
-  const msghdr message = message_of(pieces);
-  return ::sendmsg(socket_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+SocketStream::~SocketStream() {
+  if (!socket_.valid() || in_forked_child()) return;
+  ::shutdown(socket_.get(), SHUT_WR);
+  // Closing a socket with unread bytes resets the connection, and what is still on its way to the
+  // peer is lost.
+  std::array<std::byte, 16384> unread;
+  for (int reads = 0; reads < kDiscardedReads; ++reads) {
+    if (::recv(socket_.get(), unread.data(), unread.size(), MSG_DONTWAIT) <= 0) break;
+  }
 }
 
-ssize_t SocketStream::read(std::span<const iovec> pieces) {
+ssize_t SocketStream::write(std::span<const iovec> pieces) {
+  const msghdr message = message_of(pieces);
+  const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) {
+    if (errno == EAGAIN) {
+      writable_ = false;
+    } else {
+      readable_ = true;  // the reason is to be read
+    }
+  }
+  return sent;
+}
+
+ssize_t SocketStream::read(std::span<const iovec> pieces, std::size_t /*lasting*/) {
   msghdr message = message_of(pieces);
-  return ::recvmsg(socket_, &message, MSG_DONTWAIT);
+  const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+  if (got < 0 && errno == EAGAIN) readable_ = false;
+  return got;
+}
+
+Status SocketStream::check_host() {
+  if (!is_host_silent(socket_.get(), kHostPatience)) return {};
+  return {StatusCode::kPeerLost, "its host does not answer any more"};
+}
+
+void SocketStream::abort() noexcept {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  socket_.reset();
+}
+
+std::size_t SocketStream::unacknowledged() const noexcept {
+  int bytes = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 }  // namespace smddp

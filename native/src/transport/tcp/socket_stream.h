@@ -1,19 +1,42 @@
 #pragma once
 
-#include "transport/stream/byte_stream.h"
+#include <utility>
+#include <vector>
+
+#include "base/guarded_fd.h"
+#include "transport/tcp/tcp_stream.h"
 
 namespace smddp {
 
-/// A connected socket.
-class SocketStream final : public ByteStream {
+/// A connected socket. Its end sends what is left and then closes.
+class SocketStream final : public TcpStream {
  public:
-  explicit SocketStream(int socket) : socket_(socket) {}
+  explicit SocketStream(GuardedFd socket) : socket_(std::move(socket)) {}
+  SocketStream(const SocketStream&) = delete;
+  SocketStream& operator=(const SocketStream&) = delete;
+  ~SocketStream() override;
+
+  int descriptor() const noexcept { return socket_.get(); }
+  /// The socket may be read or written again.
+  void on_event() noexcept { readable_ = writable_ = true; }
 
   ssize_t write(std::span<const iovec> pieces) override;
-  ssize_t read(std::span<const iovec> pieces) override;
+  ssize_t read(std::span<const iovec> pieces, std::size_t lasting) override;
+  bool can_read() const noexcept override { return readable_; }
+  bool can_write() const noexcept override { return writable_; }
+  bool delivered() const override { return unacknowledged() == 0; }
+  Status check_host() override;
+  std::vector<SocketStream*> sockets() override { return {this}; }
+
+  /// Closes at once, without the end that a peer who leaves sends.
+  void abort() noexcept;
+  /// Bytes that the peer's host has not got yet.
+  std::size_t unacknowledged() const noexcept;
 
  private:
-  int socket_;  ///< somebody else's
+  GuardedFd socket_;
+  bool readable_ = true;
+  bool writable_ = true;
 };
 
 }  // namespace smddp

@@ -16,7 +16,9 @@
 #include "transport/tcp/address.h"
 #include "transport/tcp/connection.h"
 #include "transport/tcp/liveness.h"
+#include "transport/tcp/rail_stream.h"
 #include "transport/tcp/rendezvous.h"
+#include "transport/tcp/socket_stream.h"
 
 namespace smddp {
 namespace {
@@ -48,14 +50,16 @@ class TcpTransport final : public Transport {
   bool delivered() const noexcept override;
 
  private:
+  Result<std::uint16_t> listen_on(const std::string& address);
   Status adopt(std::vector<Meeting> meetings);
+  std::unique_ptr<TcpStream> make_stream(std::vector<GuardedFd> sockets, Rank peer) const;
   Connection* find(Rank peer) const noexcept;
   Status not_usable(Rank peer) const;
   int collect_events(std::chrono::milliseconds patience) noexcept;
   bool check_hosts(CompletionSink& sink);
 
   TransportContext context_;
-  GuardedFd listener_;
+  std::vector<GuardedFd> listeners_;  ///< the one for all, then those of rails
   // Edge-triggered, so that looking whether anything came is one call however many peers there are.
   GuardedFd epoll_;
   std::vector<std::unique_ptr<Connection>> connections_;
@@ -65,19 +69,35 @@ class TcpTransport final : public Transport {
 };
 
 Result<std::string> TcpTransport::listen() {
-  auto socket = listen_tcp(context_.listen_interface, 0);
-  if (!socket.ok()) return socket.status();
-  listener_ = GuardedFd{std::move(socket).value()};
-  const auto port = local_port(listener_.get());
+  const auto port = listen_on(context_.listen_interface);
   if (!port.ok()) return port.status();
-  return to_text(local_address(context_.listen_interface, port.value()));
+  TcpAddress address = local_address(context_.listen_interface, port.value());
+  if (context_.rails.size() > RailStream::kMostRails) context_.rails.resize(RailStream::kMostRails);
+  if (context_.rails.size() < 2) context_.rails.clear();
+  for (const Interface& rail : context_.rails) {
+    const auto rail_port = listen_on(rail.address);
+    if (!rail_port.ok()) return rail_port.status();
+    // Connections take that over, so that both directions stay on the rail.
+    bind_to_interface(listeners_.back().get(), rail);
+    address.rails.push_back({rail.address, rail_port.value()});
+  }
+  return to_text(address);
+}
+
+Result<std::uint16_t> TcpTransport::listen_on(const std::string& address) {
+  auto socket = listen_tcp(address, 0);
+  if (!socket.ok()) return socket.status();
+  listeners_.emplace_back(std::move(socket).value());
+  return local_port(listeners_.back().get());
 }
 
 Status TcpTransport::connect(std::span<const PeerAddress> peers, const std::string& secret,
                              const std::string& context, Deadline deadline) {
-  Rendezvous rendezvous{{context_.self, context_.labels, secret, context}, listener_.get()};
+  Rendezvous::Place place{.listening_sockets = {}, .rails = context_.rails};
+  for (const GuardedFd& listener : listeners_) place.listening_sockets.push_back(listener.get());
+  Rendezvous rendezvous{{context_.self, context_.labels, secret, context}, std::move(place)};
   auto meetings = rendezvous.run(peers, deadline);
-  listener_.reset();
+  listeners_.clear();
   if (!meetings.ok()) return meetings.status();
   return adopt(std::move(meetings).value());
 }
@@ -86,20 +106,32 @@ Status TcpTransport::adopt(std::vector<Meeting> meetings) {
   epoll_ = GuardedFd{UniqueFd{::epoll_create1(EPOLL_CLOEXEC)}};
   if (!epoll_.valid()) return errno_status("epoll_create1");
   for (Meeting& meeting : meetings) {
-    tune_socket(meeting.socket.get());
-    auto connection = std::make_unique<Connection>(meeting.peer, std::move(meeting.socket));
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    event.data.ptr = connection.get();
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection->descriptor(), &event) != 0) {
-      return errno_status("epoll_ctl");
+    std::unique_ptr<TcpStream> stream = make_stream(std::move(meeting.sockets), meeting.peer);
+    for (SocketStream* socket : stream->sockets()) {
+      tune_socket(socket->descriptor());
+      epoll_event event{};
+      event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+      event.data.ptr = socket;
+      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket->descriptor(), &event) != 0)
+        return errno_status("epoll_ctl");
     }
     const auto slot = static_cast<std::size_t>(meeting.peer);
     by_rank_.resize(std::max(by_rank_.size(), slot + 1));
-    by_rank_[slot] = connection.get();
-    connections_.push_back(std::move(connection));
+    connections_.push_back(std::make_unique<Connection>(meeting.peer, std::move(stream)));
+    by_rank_[slot] = connections_.back().get();
   }
   return {};
+}
+
+std::unique_ptr<TcpStream> TcpTransport::make_stream(std::vector<GuardedFd> sockets,
+                                                     Rank peer) const {
+  if (sockets.size() == 1) return std::make_unique<SocketStream>(std::move(sockets.front()));
+  RailStream::Options options{.stripe_bytes = context_.stripe_bytes,
+                              .names = {},
+                              .peer = "rank " + std::to_string(label_of(context_.labels, peer))};
+  for (const Interface& rail : context_.rails)
+    options.names.push_back(rail.name + " (" + rail.address + ")");
+  return std::make_unique<RailStream>(std::move(sockets), std::move(options));
 }
 
 Status TcpTransport::watch(Poller& poller) {
@@ -180,7 +212,7 @@ int TcpTransport::collect_events(std::chrono::milliseconds patience) noexcept {
     const int timeout = total > 0 ? 0 : static_cast<int>(patience.count());
     count = ::epoll_wait(epoll_.get(), events.data(), most, timeout);
     for (int i = 0; i < count; ++i) {
-      static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr)->on_event();
+      static_cast<SocketStream*>(events[static_cast<std::size_t>(i)].data.ptr)->on_event();
     }
     total += std::max(count, 0);
   } while (count == most);

@@ -1,0 +1,115 @@
+"""Hosts with several NICs: collectives over all of them are right, and a job outlives the loss of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support.netlab.lab import Lab, netlab
+from support.netlab.spec import LabSpec
+from support.processes import Template
+from support.world import World
+
+pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("hosts_possible")]
+
+CASES = "system.rank_cases"
+TWO_RAILS = LabSpec(hosts=2, rails=(10**9, 10**9))
+#: What rails carry that no large message needs: handshakes, keep-alive, the tail of a message.
+SMALL = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    """Forks ranks that have NumPy, smddp and the cases imported already."""
+    template = Template(CASES, "conformance.rank_cases")
+    yield template
+    template.close()
+
+
+@pytest.mark.parametrize("rails", [2, 3])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_conformance(rails: int, ranks: int, template: Template, seed: int) -> None:
+    counts = (ranks, ranks)
+    transport = "tcp" if ranks == 1 else "shm+tcp"
+    arguments = (str(seed), ",".join(map(str, counts)), transport, "0")
+    env = {"SMDDP_CHUNK_BYTES": "4KiB", "SMDDP_STRIPE_BYTES": "4KiB"}
+    with (
+        netlab(LabSpec(hosts=2, rails=(None,) * rails)) as lab,
+        World(
+            2 * ranks,
+            f"{CASES}:conformance",
+            *arguments,
+            starter=lab.forking(template),
+            hosts=counts,
+            env=env,
+            seconds=130,
+        ) as world,
+    ):
+        for rank in world.join():
+            assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
+            assert rank.stdout.endswith("cases passed\n")
+
+
+def test_all_rails_carry_large_arrays(template: Template) -> None:
+    with netlab(TWO_RAILS) as lab:
+        with World(2, f"{CASES}:sums", "10", starter=lab.forking(template), hosts=(1, 1), seconds=60) as world:
+            for rank in world.join():
+                assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
+        for host in range(2):
+            first, second = (nic.sent for nic in lab.traffic(host))
+            assert 0.7 < second / first < 1.4
+
+
+def test_only_the_named_rail_carries_them(template: Template) -> None:
+    with netlab(TWO_RAILS) as lab:
+        env = {"SMDDP_SOCKET_IFNAME": "=eth1"}
+        with World(2, f"{CASES}:sums", "3", starter=lab.forking(template), hosts=(1, 1), env=env, seconds=60) as world:
+            for rank in world.join():
+                assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
+        for host in range(2):
+            first, second = (nic.sent for nic in lab.traffic(host))
+            assert first < SMALL < second
+
+
+def cut_at_the_switch(lab: Lab, rail: int) -> None:
+    lab.cut(1, rail)
+
+
+def take_down(lab: Lab, rail: int) -> None:
+    lab.run(1, "ip", "link", "set", lab.spec.nics[rail], "down")
+
+
+@pytest.mark.parametrize("rail", [0, 1])
+@pytest.mark.parametrize("cut", [cut_at_the_switch, take_down])
+def test_job_goes_on_without_a_rail(cut: Callable[[Lab, int], None], rail: int, template: Template) -> None:
+    counts = (2, 2)
+    with (
+        netlab(TWO_RAILS) as lab,
+        World(
+            4,
+            f"{CASES}:sums",
+            "60",
+            starter=lab.forking(template),
+            hosts=counts,
+            # The store may have been on the rail that is cut; it is needed no more.
+            seconds=100,
+        ) as world,
+    ):
+        world.wait_for("step 5")
+        cut(lab, rail)
+        told = set()
+        for rank in world.join():
+            assert rank.returncode == 0, f"rank {rank.rank}: {rank.stderr}"
+            assert rank.stdout.splitlines()[-1] == "step 60"
+            for line in rank.stderr.splitlines():
+                found = re.fullmatch(
+                    rf"smddp: WARN node(\d): rail eth{rail} \(10\.0\.{rail}\.\d\) to rank (\d) is lost \(.+\); "
+                    "1 of 2 rails to it remain",
+                    line,
+                )
+                assert found, line
+                told.add((rank.rank, int(found[2])))
+        lanes = {(0, 2), (1, 3), (2, 0), (3, 1)}
+        assert lanes <= told, "each rank tells of the ranks that it exchanges data with"
