@@ -32,8 +32,9 @@ struct Costs {
   friend bool operator==(const Costs&, const Costs&) = default;
 };
 
-/// The costs between the hosts of `topology`: a host sends as fast as the slowest host's first
-/// rail, the one that transports use. Without its speed the default stays.
+/// The costs between the hosts of `topology`: a host sends over the rails that all hosts have, the
+/// i-th to the i-th of others, each as fast as the slowest of its number. Where one of these speeds
+/// is unknown the default stays.
 SMDDP_API Costs costs_between(const Topology& topology);
 
 }  // namespace smddp

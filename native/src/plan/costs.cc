@@ -1,8 +1,20 @@
 #include "plan/costs.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace smddp {
+namespace {
+
+/// By rail, 10^9 bit/s; 0: unknown.
+std::vector<double> speeds_of(const HostTopology& host) {
+  std::vector<double> speeds;
+  for (const Rail& rail : host.rails) speeds.push_back(rail.gbps);
+  return speeds;
+}
+
+}  // namespace
+
 double link_seconds_per_byte(double bytes, const Costs& costs) {
   for (const LinkRate& rate : costs.link) {
     if (bytes <= static_cast<double>(rate.bytes)) return rate.seconds_per_byte;
@@ -12,12 +24,15 @@ double link_seconds_per_byte(double bytes, const Costs& costs) {
 
 Costs costs_between(const Topology& topology) {
   Costs costs;
-  double slowest = 0;
+  std::vector<double> rails =
+      topology.hosts.empty() ? std::vector<double>{} : speeds_of(topology.hosts.front());
   for (const HostTopology& host : topology.hosts) {
-    if (host.rails.empty() || host.rails.front().gbps == 0) return costs;
-    slowest = slowest == 0 ? host.rails.front().gbps : std::min(slowest, host.rails.front().gbps);
+    const std::vector<double> own = speeds_of(host);
+    rails.resize(std::min(rails.size(), own.size()));
+    for (std::size_t i = 0; i < rails.size(); ++i) rails[i] = std::min(rails[i], own[i]);
   }
-  if (slowest > 0) costs.link = {{kAnySize, 8e-9 / slowest}};
+  if (rails.empty() || std::find(rails.begin(), rails.end(), 0) != rails.end()) return costs;
+  costs.link = {{kAnySize, 8e-9 / std::accumulate(rails.begin(), rails.end(), 0.0)}};
   return costs;
 }
 

@@ -58,9 +58,11 @@ TEST_CASE("the size of a message decides what its bytes cost; above the last siz
   CHECK(time_of(9000) == doctest::Approx(0.01));
 }
 
-TEST_CASE("links are as fast as the slowest host's first rail") {
-  CHECK(costs_between(with_rails({{100, 400}, {25}, {50}})).link ==
-        std::vector<LinkRate>{{kAnySize, 8e-9 / 25}});
+TEST_CASE("links are as fast as the rails that all hosts have, each as its slowest") {
+  const auto link_of = [](double gbps) { return std::vector<LinkRate>{{kAnySize, 8e-9 / gbps}}; };
+  CHECK(costs_between(with_rails({{100, 400}, {25}, {50}})).link == link_of(25));
+  CHECK(costs_between(with_rails({{100, 100}, {100, 100}})).link == link_of(200));
+  CHECK(costs_between(with_rails({{100, 25}, {25, 100, 400}, {50, 50}})).link == link_of(50));
   Costs expected;
   expected.link = {{kAnySize, 8e-9}};
   CHECK(costs_between(with_rails({{1}, {1}})) == expected);
@@ -70,6 +72,8 @@ TEST_CASE("where a speed is unknown the default stays") {
   CHECK(costs_between(with_rails({})) == Costs{});
   CHECK(costs_between(with_rails({{100}, {}})) == Costs{});
   CHECK(costs_between(with_rails({{0}, {100}})) == Costs{});
+  CHECK(costs_between(with_rails({{100, 100}, {100, 0}})) == Costs{});
+  CHECK(costs_between(with_rails({{100, 0}, {100}})).link.front().seconds_per_byte < 0.1e-9);
 }
 
 }  // namespace
