@@ -156,7 +156,8 @@ SETTINGS: tuple[Setting, ...] = (
         help="Network interfaces that the tcp transport may use, in the grammar of NCCL_SOCKET_IFNAME: a list of "
         "prefixes; after = of names; after ^ of what to leave out. Large messages are spread over all of them; "
         "the i-th of a host talks to the i-th of others. Default: all that are up; bridges of containers and "
-        "link-local addresses only if nothing else is up. With SMDDP_LISTEN_ADDRESS there is but one connection to each rank.",
+        "link-local addresses only if nothing else is up. With SMDDP_LISTEN_ADDRESS there is one connection to each "
+        "rank.",
     ),
     Setting(
         name="SMDDP_STRIPE_BYTES",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -93,7 +94,6 @@ def test_job_goes_on_without_a_rail(cut: Callable[[Lab, int], None], rail: int, 
             "60",
             starter=lab.forking(template),
             hosts=counts,
-            # The store may have been on the rail that is cut; it is needed no more.
             seconds=100,
         ) as world,
     ):
@@ -113,3 +113,29 @@ def test_job_goes_on_without_a_rail(cut: Callable[[Lab, int], None], rail: int, 
                 told.add((rank.rank, int(found[2])))
         lanes = {(0, 2), (1, 3), (2, 0), (3, 1)}
         assert lanes <= told, "each rank tells of the ranks that it exchanges data with"
+
+
+def test_killed_rank_is_named_at_once(template: Template) -> None:
+    with (
+        netlab(TWO_RAILS) as lab,
+        World(4, f"{CASES}:sums", "100000", starter=lab.forking(template), hosts=(2, 2), seconds=60) as world,
+    ):
+        world.wait_for("step 5")
+        killed = world.signal(3, signal.SIGKILL)
+        for rank in world.join(range(3)):
+            assert rank.ended - killed < 5
+            assert "SMDDPPeerLostError" in rank.last_line
+            assert "rank 3 (node1" in rank.last_line
+            assert "WARN" not in rank.stderr, "a dead peer's rails are no lost rails"
+
+
+def test_all_rails_cut(template: Template) -> None:
+    case = "integration.faults.cases.training:numpy_loop"
+    with netlab(TWO_RAILS) as lab, World(2, case, "5", starter=lab, hosts=(1, 1), seconds=60) as world:
+        world.wait_for("step 3")
+        cut = lab.cut(1)
+        for rank in world.join():
+            assert rank.returncode == 1
+            assert rank.ended - cut < 15
+            assert re.match(r"SMDDP(Timeout|PeerLost)Error: ", rank.last_line), rank.stderr
+            assert f"rank {1 - rank.rank} (node{1 - rank.rank}" in rank.last_line

@@ -13,9 +13,10 @@
 namespace smddp {
 namespace {
 
-// What the system keeps of a slow rail's bytes before they are on their way: little, because no
-// other rail can take it over.
-constexpr int kUnsentBytes = 64 << 10;
+// What the system keeps of a rail's bytes before they are on their way: enough that the rail does
+// not stand still while this process waits for a processor, and little of what another could take
+// over.
+constexpr int kUnsentBytes = 1 << 20;
 
 iovec piece_of(const void* data, std::size_t bytes) {
   return {const_cast<void*>(data), bytes};  // the socket only reads
