@@ -46,8 +46,9 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 bool parse_port(std::string_view text, std::uint16_t& port) {
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, port);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, port);
   return error == std::errc{} && stop == end && port != 0;
 }
 
