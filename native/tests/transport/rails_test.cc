@@ -16,6 +16,7 @@
 #include "transport/harness.h"
 #include "transport/tcp/arrivals.h"
 #include "transport/tcp/connection.h"
+#include "transport/tcp/pace.h"
 #include "transport/tcp/rail_stream.h"
 #include "transport/tcp/unread_bytes.h"
 
@@ -203,6 +204,26 @@ TEST_CASE(
   unread.orphan(1);
   unread.forget(data.size());
   CHECK_FALSE(unread.has_orphans());
+}
+
+TEST_CASE("rails: a rail's pace is that of busy times, and is forgotten") {
+  using std::chrono::milliseconds;
+  Pace pace;
+  Pace::Clock::time_point now{std::chrono::hours{1}};
+  pace.observe(0, 0, now);
+  CHECK_FALSE(pace.is_known());
+  pace.observe(2 * kMiB, kMiB, now += milliseconds{10});  // a MiB in 10 ms
+  const double rate = 100.0 * kMiB;
+  CHECK(pace.bytes_per_second() == doctest::Approx(rate));
+  CHECK(pace.seconds_for(kMiB) == doctest::Approx(0.02));
+  pace.observe(2 * kMiB, 0, now += milliseconds{10});
+  pace.observe(2 * kMiB, 0, now += milliseconds{1000});  // idle
+  pace.observe(3 * kMiB, 0, now += milliseconds{10});
+  CHECK(pace.bytes_per_second() == doctest::Approx(rate));
+  pace.observe(4 * kMiB, kMiB / 2, now += milliseconds{10});
+  CHECK(pace.bytes_per_second() == doctest::Approx(rate * 7 / 8));  // half the rate, weighed 1/4
+  pace.observe(4 * kMiB, 0, now += std::chrono::seconds{11});
+  CHECK_FALSE(pace.is_known());
 }
 
 TEST_CASE("rails: a long message is spread over all rails, short ones take one") {
