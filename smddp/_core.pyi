@@ -134,7 +134,7 @@ def plan_options(call: CollectiveCall, topology: Topology, settings: PlanSetting
 class SimulatedMachine:
     efficiency: float
     burst: float
-    every_rail: bool
+    own_rails: bool
     send_byte: float
     receive_byte: float
     processors: float

@@ -56,7 +56,7 @@ void bind_machine(py::module_& module) {
       .def(py::init<>())
       .def_readwrite("efficiency", &SimulatedMachine::efficiency)
       .def_readwrite("burst", &SimulatedMachine::burst)
-      .def_readwrite("every_rail", &SimulatedMachine::every_rail)
+      .def_readwrite("own_rails", &SimulatedMachine::own_rails)
       .def_readwrite("send_byte", &SimulatedMachine::send_byte)
       .def_readwrite("receive_byte", &SimulatedMachine::receive_byte)
       .def_readwrite("processors", &SimulatedMachine::processors)

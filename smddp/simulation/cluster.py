@@ -74,7 +74,7 @@ class Point:
         if "staging" in of:
             costs.native += 1e-9 / gpus / of["staging"]
         machine = _core.SimulatedMachine()
-        machine.efficiency, machine.every_rail = of["efficiency"], True
+        machine.efficiency, machine.own_rails = of["efficiency"], True
         return Network(topology=topology, costs=costs, machine=machine)
 
 

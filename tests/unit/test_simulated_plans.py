@@ -37,7 +37,7 @@ def topologies(draw: st.DrawFn) -> Topology:
 def machines(draw: st.DrawFn) -> _core.SimulatedMachine:
     machine = _core.SimulatedMachine()
     machine.efficiency = draw(st.sampled_from([1.0, 0.9]))
-    machine.every_rail = draw(st.booleans())
+    machine.own_rails = draw(st.booleans())
     machine.send_byte = draw(st.sampled_from([0.0, 0.2e-9]))
     machine.receive_byte = draw(st.sampled_from([0.0, 0.3e-9]))
     machine.processors = draw(st.sampled_from([0.0, 2.0]))
@@ -62,7 +62,7 @@ def with_free_processors(network: Network) -> Network:
     costs = network.settings().costs
     costs.message = costs.reduce = costs.native_step = costs.native = 0
     machine = _core.SimulatedMachine()
-    machine.every_rail = network.machine is not None and network.machine.every_rail
+    machine.own_rails = network.machine is not None and network.machine.own_rails
     return dataclasses.replace(network, costs=costs, machine=machine)
 
 
@@ -83,10 +83,8 @@ def test_nothing_is_faster_than_the_wire(case: tuple[Call, Network]) -> None:
             host = network.topology.host_of_rank[step.rank]
             sent[host] = sent.get(host, 0.0) + step.bytes
         assert 0 <= step.begin <= step.end <= found.seconds
-    rails = network.topology.hosts[0].rails
     assert network.machine is not None
-    used = rails if network.machine.every_rail else rails[:1]
-    rate = sum(rail.gbps for rail in used) * 1e9 / 8 * network.machine.efficiency
+    rate = network.topology.hosts[0].gbps * 1e9 / 8 * network.machine.efficiency
     assert found.seconds >= max(sent.values()) / rate * 0.999999
 
 

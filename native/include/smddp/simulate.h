@@ -50,9 +50,9 @@ SMDDP_API Result<std::vector<PlanOption>> plan_options(const CollectiveCall& cal
 struct SimulatedMachine {
   double efficiency = 1;  ///< the part of a rail's speed that payload gets
   double burst = 0;       ///< bytes that a rail lets pass at once after a pause, as tbf does
-  /// Local rank j uses the rails whose share of the host is its own; else all use the first one, as
-  /// transports do.
-  bool every_rail = false;
+  /// Local rank j uses the rails whose share of the host is its own; else each message goes over all
+  /// of them, as with transport tcp.
+  bool own_rails = false;
   double send_byte = 0;      ///< seconds a processor is busy with a byte sent
   double receive_byte = 0;   ///< and with one received
   double processors = 0;     ///< of each host; 0: one for each rank

@@ -54,7 +54,7 @@ void Resources::add_rails(int host) {
 Resources::Span Resources::rails_of(Rank rank) const {
   const int host = parts_.placement.host_of(rank);
   const std::size_t rails = std::max<std::size_t>(parts_.topology.hosts[at(host)].rails.size(), 1);
-  if (!parts_.machine.every_rail) return {0, 1};
+  if (!parts_.machine.own_rails) return {0, rails};
   const std::size_t ranks = parts_.placement.ranks_on(host).size();
   const auto local = at(parts_.placement.local_rank(rank));
   if (ranks >= rails) return {local * rails / ranks, 1};

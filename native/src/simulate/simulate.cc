@@ -60,7 +60,7 @@ bool are_even(const Topology& topology, const Placement& placement,
   const bool all_rails_speed =
       std::all_of(topology.hosts[0].rails.begin(), topology.hosts[0].rails.end(),
                   [&](const Rail& rail) { return rail.gbps == topology.hosts[0].rails[0].gbps; });
-  return !machine.every_rail || (all_rails_speed && (ranks % rails == 0 || rails % ranks == 0));
+  return !machine.own_rails || (all_rails_speed && (ranks % rails == 0 || rails % ranks == 0));
 }
 
 class Simulator {

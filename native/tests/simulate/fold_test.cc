@@ -66,7 +66,7 @@ Topology alike(int hosts, int ranks, int rails) {
 /// The same call with all ranks, and with those that stand for others.
 void check_fold(const SimulatedCall& call, const Topology& topology) {
   const SimulatedMachine machine{.efficiency = 0.9,
-                                 .every_rail = true,
+                                 .own_rails = true,
                                  .send_byte = 0.2e-9,
                                  .receive_byte = 0.3e-9,
                                  .processors = 1,

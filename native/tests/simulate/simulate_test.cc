@@ -137,14 +137,14 @@ TEST_CASE("a processor that copies bytes can be the limit") {
   CHECK(seconds(call, hosts_of(2), only_wire(), shared) == doctest::Approx(10e-6 + 4e6 * 4e-9));
 }
 
-TEST_CASE("rails of a host add up where ranks use all of them") {
+TEST_CASE("rails of a host add up, whether ranks have their own or not") {
   const auto call = call_of(Collective::kAllReduce, 24'000, "mesh");
-  const auto time_of = [&](const Topology& topology, bool every_rail) {
-    return seconds(call, topology, only_wire(), {.every_rail = every_rail});
+  const auto time_of = [&](const Topology& topology, bool own_rails) {
+    return seconds(call, topology, only_wire(), {.own_rails = own_rails});
   };
-  const double one = 2 * 10e-6 + 96e3 / kRate;
   const double wire = 96e3 / kRate;
-  CHECK(time_of(hosts_of(2, 1, {8, 8}), false) == doctest::Approx(one));
+  CHECK(time_of(hosts_of(2, 1, {8, 8}), false) == doctest::Approx(2 * 10e-6 + wire / 2));
+  CHECK(time_of(hosts_of(2, 4, {8, 4}), false) == doctest::Approx(2 * 10e-6 + wire / 1.5));
   CHECK(time_of(hosts_of(2, 1, {8, 4}), true) == doctest::Approx(2 * 10e-6 + wire / 1.5));
   CHECK(time_of(hosts_of(2, 4, {8, 8}), true) == doctest::Approx(2 * 10e-6 + wire / 2));
 }

@@ -67,8 +67,8 @@ def _headline(answer: Answer) -> str:
     call, topology = answer.call, answer.network.topology
     counts = sorted({len(topology.ranks_on(host)) for host in range(len(topology.hosts))})
     ranks = _count(counts[0], "rank") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} ranks"
-    slowest = min((host.rails[0].gbps for host in topology.hosts if host.rails), default=0.0)
-    rate = f", first rail {slowest:g} Gbit/s" if slowest else ", rails of unknown speed"
+    slowest = min(host.gbps for host in topology.hosts)
+    rate = f", {slowest:g} Gbit/s each" if slowest else ", rails of unknown speed"
     return (
         f"{call.collective} of {size_text(call.nbytes)} {call.dtype}, {call.op}, order {answer.network.order}: "
         f"{_count(len(topology.hosts), 'host')} of {ranks}{rate}"

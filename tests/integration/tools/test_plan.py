@@ -28,7 +28,7 @@ def refusal(*words: str | Path) -> str:
 def test_all_algorithms_are_explained() -> None:
     words = "--hosts 4 --ranks-per-host 2 --bytes 25MiB --rate 10gbit --explain"
     lines = plan(*words.split()).check().stdout.splitlines()
-    assert lines[0] == ("all_reduce of 25 MiB float32, sum, order canonical: 4 hosts of 2 ranks, first rail 10 Gbit/s")
+    assert lines[0] == ("all_reduce of 25 MiB float32, sum, order canonical: 4 hosts of 2 ranks, 10 Gbit/s each")
     assert lines[2].startswith("> mesh ")
     assert lines[2].endswith("  chosen")
     assert sum(line.startswith(">") for line in lines) == 1
@@ -69,7 +69,7 @@ def test_uneven_hosts_an_instance_and_a_file(tmp_path: Path) -> None:
     assert "100 Gbit/s" in plan("--instance", "p4d.24xlarge", *words).check().stdout
     path = tmp_path / "cluster.toml"
     path.write_text(dumps(Topology.uniform(instance("p3.16xlarge"), hosts=3, ranks_per_host=2)), encoding="utf-8")
-    assert "3 hosts of 2 ranks, first rail 25 Gbit/s" in plan("--topology", path).check().stdout
+    assert "3 hosts of 2 ranks, 25 Gbit/s each" in plan("--topology", path).check().stdout
 
 
 def test_one_host_has_no_choice() -> None:
