@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "memory/release_listener.h"
+
 namespace smddp {
 namespace {
 
@@ -126,6 +128,7 @@ void RegisteredHeap::release(std::byte* block) noexcept {
   const std::lock_guard lock{mutex_};
   const auto found = blocks_.find(static_cast<std::size_t>(block - bytes().data()));
   if (found == blocks_.end() || found->second.retired) return;
+  tell_released({block, found->second.bytes});
   // The file's pages go as well, so that peers do not hold on to them. Locked ones stay.
   if (::madvise(block, found->second.bytes, MADV_REMOVE) != 0)
     std::memset(block, 0, found->second.bytes);
