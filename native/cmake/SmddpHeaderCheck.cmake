@@ -2,6 +2,9 @@
 
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/native"
      "${PROJECT_SOURCE_DIR}/native/include/*.h" "${PROJECT_SOURCE_DIR}/native/src/*.h")
+if(NOT SMDDP_LIBFABRIC_INCLUDE_DIR)
+  list(FILTER headers EXCLUDE REGEX "^src/transport/ofi/")
+endif()
 set(sources "")
 foreach(header IN LISTS headers)
   string(REGEX REPLACE "^(include|src)/" "" spelled "${header}")

@@ -7,7 +7,8 @@ target_compile_features(smddp_options INTERFACE cxx_std_20)
 target_compile_definitions(smddp_options INTERFACE SMDDP_VERSION="${PROJECT_VERSION}")
 # Without contraction a*b+c rounds twice on every machine and in every build type, so sums have the same bits.
 target_compile_options(smddp_options INTERFACE -ffp-contract=off)
-target_link_libraries(smddp_options INTERFACE Threads::Threads)
+# glibc before 2.34 has dlopen in a library of its own.
+target_link_libraries(smddp_options INTERFACE Threads::Threads ${CMAKE_DL_LIBS})
 
 add_library(smddp_warnings INTERFACE)
 target_compile_options(smddp_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)

@@ -10,15 +10,16 @@ namespace smddp {
 /// the environment variables behind it, with ranges and help).
 struct Config {
   std::string transport =
-      "auto";              ///< auto: shared memory inside a host, tcp between hosts; tcp; inproc
+      "auto";              ///< auto: shared memory inside a host, tcp between hosts; tcp; ofi; inproc
   std::string host_id;     ///< overrides the detected host identity
   std::string job_secret;  ///< empty: random, exchanged through the store
   std::string listen_address;             ///< IPv4 address for tcp; empty: all interfaces
   std::string socket_ifname;              ///< which interfaces, see select_interfaces
   std::size_t stripe_bytes = 128 * 1024;  ///< tcp: over one rail at a time, where there are several
   std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
-  std::string order = "canonical";  ///< any: sums in other orders too
-  std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest
+  std::string order = "canonical";    ///< any: sums in other orders too
+  std::string algorithm;              ///< "all_reduce=ring,broadcast=tree" instead of the fastest
+  std::string ofi_provider = "auto";  ///< libfabric's provider for transport ofi
   std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none
   std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
   std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order

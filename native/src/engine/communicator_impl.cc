@@ -140,31 +140,6 @@ bool CommunicatorImpl::drive() {
   return moved;
 }
 
-void CommunicatorImpl::look_around() {
-  if (!is_busy() || !baton_.try_take()) return;
-  inspect();
-  baton_.drop();
-}
-
-Deadline CommunicatorImpl::next_look() {
-  if (!is_busy() || !baton_.try_take()) return Deadline::never();
-  Deadline at = running_ ? watch_->next_look() : Deadline::never();
-  if (message_watch_ && has_messages()) at = std::min(at, message_watch_->next_look());
-  if (dependent_waits_.load()) at = std::min(at, Deadline::after(kDependentPeriod));
-  baton_.drop();
-  return at;
-}
-
-void CommunicatorImpl::set_asleep(bool asleep) noexcept {
-  if (phase_.load(std::memory_order_acquire) != Phase::kReady) return;
-  const bool needs = needs_engine();
-  group_->board->set_asleep(group_->local_self(), asleep && needs);
-  if (!asleep || !needs) return;
-  if (group_->transport != nullptr) group_->transport->arm(runtime_.progress().poller());
-  if (group_->messages_between != nullptr)
-    group_->messages_between->arm(runtime_.progress().poller());
-}
-
 // ---- baton ----
 
 void CommunicatorImpl::take_baton() {

@@ -95,6 +95,7 @@ class CommunicatorImpl final : public CompletionSink,
   std::string prefix() const;
 
   // ---- baton ----
+  void serve_peers();
   void take_baton();
   void drop_baton();
   void adopt(std::unique_ptr<Group> group);

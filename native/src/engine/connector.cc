@@ -43,11 +43,11 @@ Result<Links> parse_links(const std::string& name) {
   if (name == "auto" || name == "shm+tcp") return Links{};
   if (name == "shm") return Links{.between_hosts = false};
   if (name == "shm+inproc") return Links{.transport = "inproc"};
-  const auto known = transport_names();
-  if (std::find(known.begin(), known.end(), name) != known.end())
+  if (name == "shm+ofi") return Links{.transport = "ofi"};
+  if (name == "tcp" || name == "ofi" || name == "inproc")
     return Links{.shared_memory = false, .transport = name};
   return Status{StatusCode::kConfig,
-                "SMDDP_TRANSPORT=" + name + " is none of auto, shm, tcp, inproc"};
+                "SMDDP_TRANSPORT=" + name + " is none of auto, shm, tcp, ofi, inproc"};
 }
 
 class Connector {
@@ -189,7 +189,8 @@ Result<std::unique_ptr<Transport>> Connector::open_transport() {
                                  .listen_interface = listen_address(),
                                  .rails = rails(),
                                  .stripe_bytes = config_.stripe_bytes,
-                                 .wake = [&progress = runtime_.progress()] { progress.wake(); }};
+                                 .wake = [&progress = runtime_.progress()] { progress.wake(); },
+                                 .ofi = {.provider = config_.ofi_provider}};
   return make_transport(links_.transport, context);
 }
 

@@ -1,5 +1,8 @@
 // Every collective x dtype x operation x size x manner of calling, over every fabric and world.
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,7 @@ namespace {
 constexpr int kWorlds[] = {1, 2, 3, 4, 7, 8};
 /// Calls that a rank has under way at once.
 constexpr std::size_t kInFlight = 64;
+constexpr std::size_t kMostOverOfi = 80;
 
 std::vector<Case> all_cases(int world) {
   std::vector<Case> all;
@@ -49,13 +53,25 @@ void run_many_at_once(Communicator& communicator, const std::vector<Case>& cases
   }
 }
 
+/// libfabric's tcp takes so long that all cases would not fit into the time of these tests: over it
+/// run some, drawn anew each time.
+std::vector<Case> affordable(const Fabric& fabric, std::vector<Case> cases, unsigned seed) {
+  if (!fabric.transport.ends_with("ofi") || cases.size() <= kMostOverOfi) return cases;
+  std::mt19937 random{seed};
+  std::vector<Case> some;
+  std::sample(cases.begin(), cases.end(), std::back_inserter(some), kMostOverOfi, random);
+  return some;
+}
+
 TEST_CASE("every collective gives the right result over every fabric and world") {
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
   std::size_t turn = 0;
   for (const Fabric& fabric : fabrics()) {
     for (const int world : kWorlds) {
       CAPTURE(fabric.name);
       CAPTURE(world);
-      const std::vector<Case> cases = thinned(all_cases(world), turn++);
+      const std::vector<Case> cases = affordable(fabric, thinned(all_cases(world), turn++), seed);
       run_world(fabric, world,
                 [&](Communicator& communicator) { run_one_by_one(communicator, cases); });
     }

@@ -1,11 +1,14 @@
 #include "support/fabric.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <utility>
+
+#include "smddp/transports.h"
 
 #include "bootstrap/memory_store.h"
 
@@ -22,16 +25,26 @@ T value_or_throw(Result<T> result) {
   return std::move(result).value();
 }
 
+/// Without those over a transport that this build leaves out.
+std::vector<Fabric> built(std::vector<Fabric> fabrics) {
+  const std::vector<std::string> names = transport_names();
+  if (std::find(names.begin(), names.end(), "ofi") == names.end())
+    std::erase_if(fabrics, [](const Fabric& fabric) { return fabric.transport.ends_with("ofi"); });
+  return fabrics;
+}
+
 }  // namespace
 
 const std::vector<Fabric>& fabrics() {
-  static const std::vector<Fabric> all{
+  static const std::vector<Fabric> all = built({
       {"inproc", "inproc"},
       {"tcp", "tcp"},
       {"shm", "auto"},
       {"two hosts, shm and tcp", "auto", true},
       {"two hosts, shm and inproc", "shm+inproc", true},
-  };
+      {"ofi", "ofi"},
+      {"two hosts, shm and ofi", "shm+ofi", true},
+  });
   return all;
 }
 
@@ -40,6 +53,7 @@ Config test_config(const Fabric& fabric, Rank rank, int world) {
   config.transport = fabric.transport;
   config.order = fabric.order;
   config.algorithm = fabric.algorithm;
+  config.ofi_provider = "tcp";
   config.timeout = std::chrono::seconds{20};
   config.chunk_bytes = 4096;
   config.host_id = fabric.two_hosts && 3 * rank >= 2 * world ? "host B" : "host A";

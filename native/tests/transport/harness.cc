@@ -131,6 +131,12 @@ void use_rails(TransportContext& context) {
   context.stripe_bytes = std::size_t{16} << 10;
 }
 
+/// What the registry calls the transport that tests call `name`.
+std::string registered_name(const std::string& name) {
+  if (name == kRails) return "tcp";
+  return name == kRmaOfi || name == kTaggedOfi ? "ofi" : name;
+}
+
 }  // namespace
 
 TestRank::TestRank(Rank rank)
@@ -149,8 +155,11 @@ TestRank::TestRank(const std::string& name, Rank rank, const std::string& listen
     if (::write(fd, &one, sizeof(one)) < 0)
       return;  // the counter is full: the sleeper wakes anyway
   };
-  if (name == "rails") use_rails(context);
-  transport = make_transport(name == "rails" ? "tcp" : name, context).value();
+  if (name == kRails) use_rails(context);
+  context.ofi.provider = "tcp";
+  context.ofi.rma = name == kRmaOfi;
+  context.ofi.wait = name != kTaggedOfi;
+  transport = make_transport(registered_name(name), context).value();
 }
 
 bool TestRank::progress() {
@@ -191,7 +200,11 @@ Status TestRank::watch() {
 
 std::vector<std::string> connectable_transports() {
   std::vector<std::string> names = transport_names();
-  names.emplace_back("rails");
+  names.emplace_back(kRails);
+  const auto ofi = std::find(names.begin(), names.end(), "ofi");
+  if (ofi == names.end()) return names;
+  *ofi = kRmaOfi;
+  names.emplace_back(kTaggedOfi);
   return names;
 }
 

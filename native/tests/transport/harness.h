@@ -84,9 +84,16 @@ struct Entrance {
   Deadline deadline = soon();
 };
 
-/// The transports of the registry, and "rails": tcp over three rails of loopback, in small chunks.
+/// tcp over three rails of loopback, in small chunks.
+inline constexpr const char* kRails = "rails";
+/// Transport ofi with RMA writes wherever libfabric offers them.
+inline constexpr const char* kRmaOfi = "ofi RMA";
+/// The same without, and without a descriptor to sleep on.
+inline constexpr const char* kTaggedOfi = "ofi tagged";
+
+/// Those of the registry, in each of their ways to carry a message.
 std::vector<std::string> connectable_transports();
-/// All transports that carry messages.
+/// All that carry messages: those and the one that is not connected.
 std::vector<std::string> all_transport_names();
 World make_world(const std::string& transport, int size);
 std::vector<PeerAddress> listen_all(World& world);

@@ -354,7 +354,7 @@ TEST_CASE(
 
 TEST_CASE("rails: a rail that answers nobody is left out, and both sides agree") {
   World world;
-  for (Rank rank = 0; rank < 2; ++rank) world.push_back(std::make_unique<TestRank>("rails", rank));
+  for (Rank rank = 0; rank < 2; ++rank) world.push_back(std::make_unique<TestRank>(kRails, rank));
   auto addresses = listen_all(world);
   // Nobody listens there any more.
   const std::string& text = addresses[0].address;

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/signature.h"
+
+namespace smddp {
+
+// What travels between two ranks. Two roads lead to a peer: its fabric address, where messages may
+// overtake each other, and a connection of transport tcp, where nothing does.
+//
+//   fabric      short   sender: eager {header, payload} -----------------------> receiver
+//               long    sender: announce {header} -> receiver: ready {place} -> sender:
+//                       writes of one chunk each, straight into the receive's buffer, with
+//                       (slot, chunk) as immediate; or one tagged message for each chunk
+//               and     credit {header}: only says how many messages were taken out of buffers
+//   connection  introduction: provider, fabric address, token, sizes of buffers (before all else)
+//               note {after n} and the notice itself: comes after the n first messages
+//               abandoned: the fabric address is gone, whatever was sent there is thrown away
+//               ask {n} / receipt {n}: have the n first messages arrived? they have
+//
+// Eager and announce are numbered. The receiver sorts them, and matches the k-th to the k-th
+// receive. Each takes one of a bounded number of the receiver's buffers, which every message in the
+// other direction gives back (`taken`). A long message is complete when all its chunks are, in
+// whatever order; memory is never looked at to see whether something has come.
+
+using LinkToken = std::array<std::byte, 16>;
+
+enum class MessageKind : std::uint32_t { kEager = 1, kAnnounce, kReady, kCredit };
+
+/// In front of every fabric message, little endian.
+struct MessageHeader {
+  LinkToken token{};  ///< what the receiver gave to this sender; anything else is a stranger's
+  MessageKind kind = MessageKind::kEager;
+  std::uint32_t from = 0;      ///< rank
+  std::uint64_t sequence = 0;  ///< of an eager message or announce; kReady: of the one it answers
+  std::uint64_t taken = 0;     ///< messages in the other direction that left their buffers
+  std::uint64_t tag = 0;
+  std::uint64_t bytes = 0;  ///< of payload
+  Envelope envelope{};
+};
+static_assert(sizeof(MessageHeader) == 88 && std::is_trivially_copyable_v<MessageHeader>);
+
+/// Follows the header of kReady.
+struct ReadyBody {
+  std::uint64_t address = 0;  ///< with RMA: where the payload goes
+  std::uint64_t key = 0;
+  std::uint64_t chunk_bytes = 0;  ///< the last chunk may be shorter
+  std::uint32_t slot = 0;
+  std::uint32_t reserved = 0;
+};
+static_assert(sizeof(ReadyBody) == 32 && std::is_trivially_copyable_v<ReadyBody>);
+static_assert(std::endian::native == std::endian::little, "headers are sent as they lie in memory");
+
+inline constexpr std::uint32_t kChunkBits = 20;
+inline constexpr std::size_t kMostSlots = std::size_t{1} << (32 - kChunkBits);
+
+/// The immediate of a write and the tag of a tagged chunk.
+constexpr std::uint32_t chunk_name(std::uint32_t slot, std::uint32_t chunk) {
+  return slot << kChunkBits | chunk;
+}
+constexpr std::uint32_t slot_of(std::uint32_t name) { return name >> kChunkBits; }
+constexpr std::uint32_t chunk_of(std::uint32_t name) {
+  return name & ((std::uint32_t{1} << kChunkBits) - 1);
+}
+
+}  // namespace smddp

@@ -1,0 +1,126 @@
+#include "transport/ofi/providers.h"
+
+#include <rdma/fi_domain.h>
+#include <rdma/fi_endpoint.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <string>
+#include <vector>
+
+namespace smddp {
+namespace {
+
+struct Provider {
+  const char* name;       ///< in SMDDP_OFI_PROVIDER
+  const char* full_name;  ///< libfabric's
+  bool over_ip;           ///< its endpoints are bound to an IP address
+};
+
+// Best first. What libfabric 1.17 offers as tcp is tcp;ofi_rxm; from 1.18 on tcp is one of its own.
+constexpr Provider kProviders[] = {{"efa", "efa", false},
+                                   {"verbs", "verbs;ofi_rxm", true},
+                                   {"tcp", "tcp", true},
+                                   {"tcp;ofi_rxm", "tcp;ofi_rxm", true}};
+
+// An offer whose messages are shorter has another one beside it that splits them (efa-direct, efa).
+constexpr std::size_t kShortestMessage = std::size_t{1} << 20;
+// The immediate of a write: transfer and chunk.
+constexpr std::size_t kImmediateBytes = 4;
+
+std::string all_names() {
+  std::string names = "auto";
+  for (const Provider& provider : kProviders) names += std::string(", ") + provider.name;
+  return names;
+}
+
+InfoPtr hints_for(const Library& library, const Provider& provider, bool rma) {
+  InfoPtr hints = library.make_hints();
+  hints->caps = FI_MSG | (rma ? FI_RMA : FI_TAGGED);
+  hints->mode = FI_CONTEXT | FI_CONTEXT2;
+  hints->addr_format = provider.over_ip ? FI_SOCKADDR_IN : FI_FORMAT_UNSPEC;
+  hints->ep_attr->type = FI_EP_RDM;
+  hints->fabric_attr->prov_name = ::strdup(provider.full_name);
+  hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_VIRT_ADDR;
+  // Whoever holds the communicator's baton is alone, and drives the provider.
+  hints->domain_attr->threading = FI_THREAD_DOMAIN;
+  hints->domain_attr->control_progress = FI_PROGRESS_MANUAL;
+  hints->domain_attr->data_progress = FI_PROGRESS_MANUAL;
+  return hints;
+}
+
+bool is_usable(const fi_info& info) {
+  return info.ep_attr->max_msg_size >= kShortestMessage &&
+         (!has_rma(info) || info.domain_attr->cq_data_size >= kImmediateBytes);
+}
+
+/// Null when there is none.
+InfoPtr offer_of(const Library& library, const Provider& provider, const ProviderWish& wish,
+                 bool rma) {
+  const InfoPtr hints = hints_for(library, provider, rma);
+  const InfoPtr found = library.find(*hints, provider.over_ip ? wish.source : "");
+  for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
+    if (is_usable(*info)) return library.copy_of(*info);
+  }
+  return {};
+}
+
+bool is_named_in(const std::string& list, const Provider& provider) {
+  const auto has = [&](const std::string& name) {
+    return ("," + list + ",").find("," + name + ",") != std::string::npos;
+  };
+  return has(provider.name) || has(provider.full_name);
+}
+
+/// kProviders, those that FI_PROVIDER names first.
+std::vector<Provider> preferred() {
+  const char* const value = std::getenv("FI_PROVIDER");
+  const std::string hint = value == nullptr ? "" : value;
+  std::vector<Provider> all;
+  for (const bool named : {true, false}) {
+    std::copy_if(std::begin(kProviders), std::end(kProviders), std::back_inserter(all),
+                 [&](const Provider& provider) { return is_named_in(hint, provider) == named; });
+  }
+  return all;
+}
+
+}  // namespace
+
+bool has_rma(const fi_info& info) { return (info.caps & FI_RMA) != 0; }
+
+bool is_rxm_over_tcp(const fi_info& info) {
+  return std::strcmp(info.fabric_attr->prov_name, "tcp;ofi_rxm") == 0;
+}
+
+Result<InfoPtr> choose_provider(const Library& library, const ProviderWish& wish) {
+  const bool any = wish.name.empty() || wish.name == "auto";
+  bool known = any;
+  for (const Provider& provider : preferred()) {
+    if (!any && provider.name != wish.name) continue;
+    known = true;
+    for (const bool rma : {true, false}) {
+      if (rma && !wish.rma.value_or(true)) continue;
+      InfoPtr info = offer_of(library, provider, wish, rma);
+      if (info == nullptr) continue;
+      if (!rma || wish.rma.has_value() || !is_rxm_over_tcp(*info)) return info;
+    }
+  }
+  if (wish.name == "sockets") {
+    return Status{
+        StatusCode::kConfig,
+        "SMDDP_OFI_PROVIDER=sockets: libfabric's sockets provider is deprecated and loses "
+        "messages; use tcp"};
+  }
+  if (!known) {
+    return Status{StatusCode::kConfig,
+                  "SMDDP_OFI_PROVIDER=" + wish.name + " is none of " + all_names()};
+  }
+  return Status{StatusCode::kConfig,
+                "libfabric " + library.version() + " offers no provider for transport ofi here" +
+                    (any ? "" : " under SMDDP_OFI_PROVIDER=" + wish.name) +
+                    "; fi_info -t FI_EP_RDM shows what it has, SMDDP_TRANSPORT=auto does without"};
+}
+
+}  // namespace smddp
