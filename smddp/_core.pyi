@@ -49,6 +49,7 @@ class Collective(Enum):
 
 def size_of(dtype: DType) -> int: ...
 def is_defined(op: ReduceOp, dtype: DType) -> bool: ...
+def transport_names() -> list[str]: ...
 
 class Config:
     transport: str
@@ -60,6 +61,7 @@ class Config:
     topology: bytes
     order: str
     algorithm: str
+    ofi_provider: str
     timeout: timedelta
     slow_warning: timedelta
     leave_grace: timedelta

@@ -97,6 +97,13 @@ def _pages(most: int) -> Callable[[str], int]:
     return parse
 
 
+def _ofi_provider(value: str) -> str:
+    if value.lower() == "sockets":
+        msg = "libfabric's sockets provider is deprecated and loses messages; use tcp"
+        raise ValueError(msg)
+    return _choice("auto", "efa", "verbs", "tcp", "tcp;ofi_rxm")(value)
+
+
 def _level(value: str) -> str:
     # NCCL's ABORT is as good as silence for us; its other levels have our names.
     return "NONE" if value.upper() == "ABORT" else _choice("NONE", "VERSION", "WARN", "INFO", "TRACE")(value)
@@ -107,11 +114,11 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_TRANSPORT",
         field="transport",
         default="auto",
-        parse=_choice("auto", "shm", "tcp", "inproc", "shm+tcp", "shm+inproc"),
-        range="auto, shm, tcp",
+        parse=_choice("auto", "shm", "tcp", "ofi", "inproc", "shm+tcp", "shm+ofi", "shm+inproc"),
+        range="auto, shm, tcp, ofi, shm+ofi",
         help="How ranks reach each other. auto: shared memory inside a host, tcp between hosts. shm: shared memory "
-        "only, several hosts are an error. tcp: tcp even inside a host. (inproc: ranks are threads of one "
-        "process; for tests.)",
+        "only, several hosts are an error. tcp: tcp even inside a host. shm+ofi: as auto, with libfabric between "
+        "hosts. ofi: libfabric even inside a host. (inproc: ranks are threads of one process; for tests.)",
     ),
     Setting(
         name="SMDDP_HOST_ID",
@@ -145,7 +152,8 @@ SETTINGS: tuple[Setting, ...] = (
         default="",
         parse=_ipv4,
         range="an IPv4 address",
-        help="Address that the tcp transport listens on. Default: all interfaces.",
+        help="Address that the tcp transport listens on, and that libfabric's providers over IP use. Default: all "
+        "interfaces.",
     ),
     Setting(
         name="SMDDP_SOCKET_IFNAME",
@@ -196,6 +204,15 @@ SETTINGS: tuple[Setting, ...] = (
         help="Algorithms between hosts to use instead of those predicted to be the fastest, as in "
         "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used, and rank 0 "
         "warns once.",
+    ),
+    Setting(
+        name="SMDDP_OFI_PROVIDER",
+        field="ofi_provider",
+        default="auto",
+        parse=_ofi_provider,
+        range="auto, efa, verbs, tcp, tcp;ofi_rxm",
+        help="Which provider of libfabric transport ofi uses; the same on all ranks. auto: the first of these that is "
+        "there, those that FI_PROVIDER names before the others.",
     ),
     Setting(
         name="SMDDP_TIMEOUT",
@@ -279,6 +296,7 @@ class Settings:
     topology: str = ""
     order: str = "canonical"
     algorithm: str = ""
+    ofi_provider: str = "auto"
     timeout: float = 300.0
     slow_warning: float = 10.0
     leave_grace: float = 2.0
@@ -347,7 +365,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     """
     plain = (
         *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "algorithm"),
-        *("stripe_bytes", "chunk_bytes", "log_level", "log_file"),
+        *("ofi_provider", "stripe_bytes", "chunk_bytes", "log_level", "log_file"),
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)

@@ -1,6 +1,8 @@
 #include <pybind11/chrono.h>
+#include <pybind11/stl.h>
 
 #include "smddp/config.h"
+#include "smddp/transports.h"
 #include "smddp/types.h"
 
 #include "bind.h"
@@ -32,6 +34,8 @@ void bind_types(py::module_& module) {
   module.def("size_of", &size_of, py::arg("dtype"));
   module.def("is_defined", &is_defined, py::arg("op"), py::arg("dtype"));
 
+  module.def("transport_names", &transport_names);
+
   py::class_<Config>(module, "Config")
       .def(py::init<>())
       .def_readwrite("transport", &Config::transport)
@@ -46,6 +50,7 @@ void bind_types(py::module_& module) {
           [](Config& config, const py::bytes& topology) { config.topology = topology; })
       .def_readwrite("order", &Config::order)
       .def_readwrite("algorithm", &Config::algorithm)
+      .def_readwrite("ofi_provider", &Config::ofi_provider)
       .def_readwrite("timeout", &Config::timeout)
       .def_readwrite("slow_warning", &Config::slow_warning)
       .def_readwrite("leave_grace", &Config::leave_grace)

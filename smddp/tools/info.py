@@ -22,7 +22,6 @@ from smddp.tools.doctor.facts import Program
 
 __all__ = ["info"]
 
-_TRANSPORTS = ("shm", "tcp")
 _ADAPTERS = {"torch": "_torch", "tensorflow": "_tf"}
 
 
@@ -55,7 +54,7 @@ def _found(settings: Settings) -> dict[str, Any]:
     system = collect_system(os.environ)
     return {
         "rank": {"rank": identity.rank, "size": identity.size, "source": identity.source},
-        "transports": list(_TRANSPORTS),
+        "transports": _transports(),
         "mpi": [dataclasses.asdict(one) for one in ([mpi.mpirun] if mpi.mpirun else []) + list(mpi.others)],
         "mpi_problem": mpi.problem,
         "interfaces": [
@@ -71,6 +70,15 @@ def _found(settings: Settings) -> dict[str, Any]:
         "memory_bytes": system.memory,
         "shared_memory_bytes": system.shared_memory.size,
     }
+
+
+def _transports() -> list[str]:
+    """Those for jobs; none without the native module."""
+    if "_core" not in built_modules():
+        return []
+    from smddp import _core
+
+    return ["shm", *(name for name in _core.transport_names() if name != "inproc")]
 
 
 def _configured(settings: Settings) -> list[dict[str, Any]]:
@@ -96,7 +104,7 @@ def _lines(facts: dict[str, Any], settings: Settings) -> list[str]:
     return [
         f"smddp {__version__}, native module {'built' if built['core'] else 'not built'}",
         *(_framework_line(name, built[name]) for name in _ADAPTERS),
-        f"transports {', '.join(found['transports'])}",
+        _transport_line(found["transports"]),
         f"rank {rank['rank']} of {rank['size']} (from: {rank['source']})",
         f"connections are authenticated with: {_secret_source(settings.job_secret)}",
         *_mpi_lines([Program(**one) for one in found["mpi"]], found["mpi_problem"]),
@@ -113,6 +121,13 @@ def _framework_line(name: str, facts: dict[str, str | None]) -> str:
     installed, built_for = facts["installed"], facts["adapter_for"]
     adapter = "not built" if built_for is None else f"built for {name} {built_for}" if built_for else "built"
     return f"{name} {installed or 'not installed'}, adapter {adapter}"
+
+
+def _transport_line(names: Sequence[str]) -> str:
+    if not names:
+        return "transports unknown"
+    left_out = "" if "ofi" in names else "; ofi was left out, for want of libfabric's headers at build time"
+    return f"transports {', '.join(names)}{left_out}"
 
 
 def _secret_source(secret: str) -> str:

@@ -78,6 +78,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
           [](smddp::Config& config, const py::bytes& topology) { config.topology = topology; })
       .def_readwrite("order", &smddp::Config::order)
       .def_readwrite("algorithm", &smddp::Config::algorithm)
+      .def_readwrite("ofi_provider", &smddp::Config::ofi_provider)
       .def_readwrite("timeout", &smddp::Config::timeout)
       .def_readwrite("slow_warning", &smddp::Config::slow_warning)
       .def_readwrite("leave_grace", &smddp::Config::leave_grace)
