@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conformance.worlds import skip_without
 
 from support.world import World
 
@@ -17,9 +18,11 @@ def test_one_job(hosts: list[int], transport: str, seed: int) -> None:
             assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()
 
 
-def test_tcp_inside_a_host(seed: int) -> None:
-    arguments = (str(seed), "1,1,1", "tcp")
-    env = {"SMDDP_TRANSPORT": "tcp"}
+@pytest.mark.parametrize("transport", ["tcp", "ofi"])
+def test_one_transport_inside_a_host(transport: str, seed: int) -> None:
+    skip_without(transport)
+    arguments = (str(seed), "1,1,1", transport)
+    env = {"SMDDP_TRANSPORT": transport, "SMDDP_OFI_PROVIDER": "tcp"}
     with World(3, "conformance.rank_cases:all_collectives", *arguments, env=env) as world:
         for rank in world.join():
             assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()

@@ -16,7 +16,7 @@ from smddp import _core
 
 from support.oracle import Placement, place
 
-__all__ = ["FABRICS", "WORLD_SIZES", "Fabric", "World"]
+__all__ = ["FABRICS", "WORLD_SIZES", "Fabric", "World", "skip_without"]
 
 WORLD_SIZES = (1, 2, 3, 4, 7, 8)
 #: Each operation's. Ranks that wait for one that failed give up after it.
@@ -74,12 +74,17 @@ FABRICS = {
 }
 
 
+def skip_without(transport: str) -> None:
+    """Skip a test that needs what this build leaves out."""
+    if transport == "ofi" and "ofi" not in _core.transport_names():
+        pytest.skip("this build has no transport ofi (apt-get install libfabric-dev, then make build)")
+
+
 class World:
     """`size` communicators of one group, each used by a thread of its own."""
 
     def __init__(self, fabric: Fabric, size: int) -> None:
-        if fabric.transport == "ofi" and "ofi" not in _core.transport_names():
-            pytest.skip("this build has no transport ofi (apt-get install libfabric-dev, then make build)")
+        skip_without(fabric.transport)
         self.fabric = fabric
         self.size = size
         self.placement = fabric.placement(size)

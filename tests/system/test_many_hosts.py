@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
+from conformance.worlds import skip_without
 from system.conftest import TRAINING
 
 from support.netlab.lab import netlab
@@ -53,16 +54,21 @@ def run_well(counts: Sequence[int], template: Template, case: str, *arguments: s
         return ended
 
 
-def transport_of(counts: Sequence[int]) -> str:
+def transport_of(counts: Sequence[int], between: str = "tcp") -> str:
     """Of ranks of several hosts."""
-    return "tcp" if max(counts) == 1 else "shm+tcp"
+    return between if max(counts) == 1 else f"shm+{between}"
 
 
 @pytest.mark.parametrize("counts", [*EVEN, *UNEVEN], ids=name_of)
-def test_conformance(counts: tuple[int, ...], template: Template, seed: int) -> None:
+@pytest.mark.parametrize("between", ["tcp", "ofi"])
+def test_conformance(between: str, counts: tuple[int, ...], template: Template, seed: int) -> None:
+    skip_without(between)
     most = 0 if sum(counts) <= WHOLE else SAMPLE
-    arguments = (str(seed), ",".join(map(str, counts)), transport_of(counts), str(most))
-    for rank in run_well(counts, template, f"{CASES}:conformance", *arguments, SMDDP_CHUNK_BYTES="4KiB"):
+    arguments = (str(seed), ",".join(map(str, counts)), transport_of(counts, between), str(most))
+    env = {"SMDDP_CHUNK_BYTES": "4KiB"}
+    if between == "ofi":
+        env |= {"SMDDP_TRANSPORT": "shm+ofi", "SMDDP_OFI_PROVIDER": "tcp"}
+    for rank in run_well(counts, template, f"{CASES}:conformance", *arguments, **env):
         assert (rank.stdout.endswith("cases passed\n"), rank.stderr) == (True, ""), f"rank {rank.rank}"
 
 
