@@ -109,7 +109,7 @@ class Communicator:
 
     @property
     def transport(self) -> str:
-        """How the ranks reach each other: shm, tcp, shm+tcp, or none for a world of one."""
+        """How the ranks reach each other: shm, tcp, ofi, shm+tcp, shm+ofi, or none for a world of one."""
         return self._native.transport
 
     @property

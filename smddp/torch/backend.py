@@ -104,7 +104,7 @@ def transport_name(group: dist.ProcessGroup | None = None) -> str:
     """How the ranks of `group` (default: all) reach each other.
 
     Returns:
-        shm, tcp, shm+tcp, none for a world of one, or unconnected before their first collective.
+        shm, tcp, ofi, shm+tcp, shm+ofi, none for a world of one, or unconnected before their first collective.
 
     Raises:
         SMDDPStateError: torch.distributed is not initialised with backend smddp.

@@ -60,6 +60,8 @@ def test_entries_are_complete(setting: object) -> None:
         ("SMDDP_TIMEOUT", "5", "timeout", 5.0),
         ("SMDDP_TIMEOUT", "0.5", "timeout", 0.5),
         ("SMDDP_STRIPE_BYTES", "64KiB", "stripe_bytes", 65536),
+        ("SMDDP_TRANSPORT", "shm+ofi", "transport", "shm+ofi"),
+        ("SMDDP_OFI_PROVIDER", "TCP;ofi_rxm", "ofi_provider", "tcp;ofi_rxm"),
         ("SMDDP_CHUNK_BYTES", "4096", "chunk_bytes", 4096),
         ("SMDDP_CHUNK_BYTES", "64KiB", "chunk_bytes", 65536),
         ("SMDDP_CHUNK_BYTES", "1MB", "chunk_bytes", 1024**2),
@@ -85,6 +87,8 @@ def test_good_values(name: str, text: str, field: str, value: object) -> None:
     [
         ("SMDDP_TRANSPORT", "pigeon"),
         ("SMDDP_ORDER", "sorted"),
+        ("SMDDP_OFI_PROVIDER", "sockets"),
+        ("SMDDP_OFI_PROVIDER", "psm"),
         ("SMDDP_TIMEOUT", "soon"),
         ("SMDDP_TIMEOUT", "0"),
         ("SMDDP_TIMEOUT", "-1"),

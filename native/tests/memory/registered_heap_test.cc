@@ -12,6 +12,8 @@
 
 #include "smddp/registered.h"
 
+#include "memory/release_listener.h"
+
 namespace smddp {
 namespace {
 
@@ -99,6 +101,38 @@ TEST_CASE("another mapping of the file sees what is allocated after it was made"
   CHECK(seen[5] == std::byte{42});
   seen[6] = std::byte{43};
   CHECK(block[6] == std::byte{43});
+}
+
+/// Notes what is released, and what its first byte was then.
+class Witness final : public ReleaseListener {
+ public:
+  Witness() { add_release_listener(*this); }
+  ~Witness() override { remove_release_listener(*this); }
+  Witness(const Witness&) = delete;
+  Witness& operator=(const Witness&) = delete;
+  void on_release(std::span<const std::byte> memory) noexcept override {
+    heard.push_back(memory);
+    first = memory.front();
+  }
+
+  std::vector<std::span<const std::byte>> heard;
+  std::byte first{0};
+};
+
+TEST_CASE("listeners hear of a block before its pages are given back, and only while they listen") {
+  const auto heap = heap_of(4);
+  std::byte* const block = take(*heap, 2 * kPage);
+  std::byte* const other = take(*heap, kPage);
+  block[0] = std::byte{42};
+  {
+    const Witness witness;
+    heap->release(block);
+    REQUIRE(witness.heard.size() == 1);
+    CHECK(witness.heard[0].data() == block);
+    CHECK(witness.heard[0].size() == 2 * kPage);
+    CHECK(witness.first == std::byte{42});
+  }
+  heap->release(other);
 }
 
 // A child's copy of the list of blocks must not decide over the parent's pages.
