@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import ipaddress
 import os
 import re
 import sys
@@ -17,6 +16,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from smddp.alone import RECORD
+from smddp.config_values import (
+    choice_of,
+    pages_up_to,
+    parse_ipv4,
+    parse_level,
+    parse_ofi_provider,
+    parse_port,
+    parse_seconds,
+    parse_text,
+)
 from smddp.errors import SMDDPConfigError
 
 if TYPE_CHECKING:
@@ -42,79 +51,12 @@ class Setting:
     framework_default: str = ""
 
 
-def _text(value: str) -> str:
-    return value
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        for choice in choices:
-            if value.lower() == choice.lower():
-                return choice
-        msg = f"must be one of {', '.join(choices)}"
-        raise ValueError(msg)
-
-    return parse
-
-
-def _seconds(value: str) -> float:
-    seconds = float(value)
-    if not 0.001 <= seconds <= 10_000_000:
-        msg = "must be between 0.001 and 10000000 seconds"
-        raise ValueError(msg)
-    return seconds
-
-
-def _port(value: str) -> int:
-    port = int(value)
-    if not 1 <= port <= 65535:
-        msg = "must be between 1 and 65535"
-        raise ValueError(msg)
-    return port
-
-
-def _ipv4(value: str) -> str:
-    return str(ipaddress.IPv4Address(value))
-
-
-_UNITS = {"": 1, "k": 1024, "ki": 1024, "m": 1024**2, "mi": 1024**2}
-
-
-def _pages(most: int) -> Callable[[str], int]:
-    """Sizes up to so many MiB."""
-
-    def parse(value: str) -> int:
-        match = re.fullmatch(r"\s*(\d+)\s*(k|ki|m|mi)?b?\s*", value.lower())
-        if match is None:
-            msg = "must be a number of bytes such as 262144 or 256KiB"
-            raise ValueError(msg)
-        size = int(match[1]) * _UNITS[match[2] or ""]
-        if not 4096 <= size <= most * 1024**2 or size % 4096 != 0:
-            msg = f"must be a multiple of 4096 between 4KiB and {most}MiB"
-            raise ValueError(msg)
-        return size
-
-    return parse
-
-
-def _ofi_provider(value: str) -> str:
-    if value.lower() == "sockets":
-        msg = "libfabric's sockets provider is deprecated and loses messages; use tcp"
-        raise ValueError(msg)
-    return _choice("auto", "efa", "verbs", "tcp", "tcp;ofi_rxm")(value)
-
-
-def _level(value: str) -> str:
-    # NCCL's ABORT is as good as silence for us; its other levels have our names.
-    return "NONE" if value.upper() == "ABORT" else _choice("NONE", "VERSION", "WARN", "INFO", "TRACE")(value)
-
-
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         name="SMDDP_TRANSPORT",
         field="transport",
         default="auto",
-        parse=_choice("auto", "shm", "tcp", "ofi", "inproc", "shm+tcp", "shm+ofi", "shm+inproc"),
+        parse=choice_of("auto", "shm", "tcp", "ofi", "inproc", "shm+tcp", "shm+ofi", "shm+inproc"),
         range="auto, shm, tcp, ofi, shm+ofi",
         help="How ranks reach each other. auto: shared memory inside a host, tcp between hosts. shm: shared memory "
         "only, several hosts are an error. tcp: tcp even inside a host. shm+ofi: as auto, with libfabric between "
@@ -124,7 +66,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_HOST_ID",
         field="host_id",
         default="",
-        parse=_text,
+        parse=parse_text,
         range="any text",
         help="Identity of this host. Ranks with equal identity share memory. Default: boot id and network namespace.",
     ),
@@ -132,7 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_JOB_SECRET",
         field="job_secret",
         default="",
-        parse=_text,
+        parse=parse_text,
         range="any text",
         help="What the ranks' connections are authenticated with. smddprun makes one; otherwise rank 0 makes a "
         "random one and passes it through the framework's store.",
@@ -141,7 +83,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_STORE_PORT",
         field="store_port",
         default=0,
-        parse=_port,
+        parse=parse_port,
         range="1..65535",
         help="TCP port of the store that rank 0 serves when no framework brings one. Default: "
         "SMDATAPARALLEL_SERVER_PORT, else MASTER_PORT + 1.",
@@ -150,7 +92,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_LISTEN_ADDRESS",
         field="listen_address",
         default="",
-        parse=_ipv4,
+        parse=parse_ipv4,
         range="an IPv4 address",
         help="Address that the tcp transport listens on, and that libfabric's providers over IP use. Default: all "
         "interfaces.",
@@ -159,7 +101,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_SOCKET_IFNAME",
         field="socket_ifname",
         default="",
-        parse=_text,
+        parse=parse_text,
         range="eth,ib or =eth0,eth1 or ^docker or ^=eth2",
         help="Network interfaces that the tcp transport may use, in the grammar of NCCL_SOCKET_IFNAME: a list of "
         "prefixes; after = of names; after ^ of what to leave out. Large messages are spread over all of them; "
@@ -171,7 +113,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_STRIPE_BYTES",
         field="stripe_bytes",
         default=128 * 1024,
-        parse=_pages(1),
+        parse=pages_up_to(1),
         range="4KiB..1MiB",
         help="What tcp sends over one network interface at a time where hosts have several: messages below it take one "
         "of them, longer ones are spread in pieces of this size.",
@@ -180,7 +122,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_TOPOLOGY",
         field="topology",
         default="",
-        parse=_text,
+        parse=parse_text,
         range="a path, or an EC2 instance type",
         help="What every host of the job is taken for, as a TOML file (docs/topology.md) or by instance type; the same "
         "for all ranks. Default: what the lowest rank of each host finds there.",
@@ -189,7 +131,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_ORDER",
         field="order",
         default="canonical",
-        parse=_choice("canonical", "any"),
+        parse=choice_of("canonical", "any"),
         range="canonical, any",
         help="In which order sums, averages and products of floating-point tensors may add between hosts. canonical: "
         "the same bits run after run, by every algorithm and for every size. any: also by ring and double_tree, whose "
@@ -199,7 +141,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_ALGORITHM",
         field="algorithm",
         default="",
-        parse=_text,
+        parse=parse_text,
         range="collective=algorithm, several with commas",
         help="Algorithms between hosts to use instead of those predicted to be the fastest, as in "
         "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used, and rank 0 "
@@ -209,7 +151,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_OFI_PROVIDER",
         field="ofi_provider",
         default="auto",
-        parse=_ofi_provider,
+        parse=parse_ofi_provider,
         range="auto, efa, verbs, tcp, tcp;ofi_rxm",
         help="Which provider of libfabric transport ofi uses; the same on all ranks. auto: the first of these that is "
         "there, those that FI_PROVIDER names before the others.",
@@ -218,7 +160,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_TIMEOUT",
         field="timeout",
         default=300.0,
-        parse=_seconds,
+        parse=parse_seconds,
         range="0.001..10000000 s",
         help="Deadline of operations, unless the program gives one. When it passes, every rank raises an error that "
         "names the missing ranks. (Through torch.distributed, a program that gives exactly torch's own default looks "
@@ -229,7 +171,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_SLOW_WARNING",
         field="slow_warning",
         default=10.0,
-        parse=_seconds,
+        parse=parse_seconds,
         range="0.001..10000000 s",
         help="After this much waiting one log line names the operation and the missing ranks.",
     ),
@@ -237,7 +179,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_LEAVE_GRACE",
         field="leave_grace",
         default=2.0,
-        parse=_seconds,
+        parse=parse_seconds,
         range="0.001..10000000 s",
         help="Longest time that destroying a group, or leaving the program, waits for operations that still run.",
     ),
@@ -245,7 +187,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_CHUNK_BYTES",
         field="chunk_bytes",
         default=256 * 1024,
-        parse=_pages(64),
+        parse=pages_up_to(64),
         range="4KiB..64MiB",
         help="Shared-memory staging of each rank; two of these per rank and group.",
     ),
@@ -253,7 +195,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_MOVE_APART",
         field="move_apart",
         default="on",
-        parse=_choice("on", "off"),
+        parse=choice_of("on", "off"),
         range="on, off",
         help="Whether a waiting rank that shares its processor with another rank of its group moves to one that has "
         "room, among those that its affinity mask allows. The mask stays as it is.",
@@ -262,7 +204,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_DEBUG",
         field="log_level",
         default="WARN",
-        parse=_level,
+        parse=parse_level,
         range="NONE, VERSION, WARN, INFO, TRACE",
         help="How much is logged. VERSION prints one line on rank 0.",
         aliases=("NCCL_DEBUG",),
@@ -271,7 +213,7 @@ SETTINGS: tuple[Setting, ...] = (
         name="SMDDP_DEBUG_FILE",
         field="log_file",
         default="",
-        parse=_text,
+        parse=parse_text,
         range="a path; %h = host name, %p = process id",
         help="Where the log goes. Default: standard error.",
         aliases=("NCCL_DEBUG_FILE",),
