@@ -9,7 +9,6 @@ import dataclasses
 import difflib
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -144,8 +143,8 @@ SETTINGS: tuple[Setting, ...] = (
         parse=parse_text,
         range="collective=algorithm, several with commas",
         help="Algorithms between hosts to use instead of those predicted to be the fastest, as in "
-        "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used, and rank 0 "
-        "warns once.",
+        "all_reduce=ring,broadcast=tree. Where one does not suit, or SMDDP_ORDER forbids it, the fastest is used, and "
+        "rank 0 warns once.",
     ),
     Setting(
         name="SMDDP_OFI_PROVIDER",

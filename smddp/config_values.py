@@ -19,10 +19,13 @@ __all__ = [
 
 
 def parse_text(value: str) -> str:
+    """Any text."""
     return value
 
 
 def choice_of(*choices: str) -> Callable[[str], str]:
+    """One of some words, in any case."""
+
     def parse(value: str) -> str:
         for choice in choices:
             if value.lower() == choice.lower():
@@ -34,6 +37,7 @@ def choice_of(*choices: str) -> Callable[[str], str]:
 
 
 def parse_seconds(value: str) -> float:
+    """A time."""
     seconds = float(value)
     if not 0.001 <= seconds <= 10_000_000:
         msg = "must be between 0.001 and 10000000 seconds"
@@ -42,6 +46,7 @@ def parse_seconds(value: str) -> float:
 
 
 def parse_port(value: str) -> int:
+    """A port of TCP."""
     port = int(value)
     if not 1 <= port <= 65535:
         msg = "must be between 1 and 65535"
@@ -50,6 +55,7 @@ def parse_port(value: str) -> int:
 
 
 def parse_ipv4(value: str) -> str:
+    """An address."""
     return str(ipaddress.IPv4Address(value))
 
 
@@ -57,7 +63,7 @@ _UNITS = {"": 1, "k": 1024, "ki": 1024, "m": 1024**2, "mi": 1024**2}
 
 
 def pages_up_to(most: int) -> Callable[[str], int]:
-    """Sizes up to so many MiB."""
+    """A size up to so many MiB, in whole pages."""
 
     def parse(value: str) -> int:
         match = re.fullmatch(r"\s*(\d+)\s*(k|ki|m|mi)?b?\s*", value.lower())
@@ -74,6 +80,7 @@ def pages_up_to(most: int) -> Callable[[str], int]:
 
 
 def parse_ofi_provider(value: str) -> str:
+    """A provider of libfabric that keeps messages."""
     if value.lower() == "sockets":
         msg = "libfabric's sockets provider is deprecated and loses messages; use tcp"
         raise ValueError(msg)
@@ -81,5 +88,6 @@ def parse_ofi_provider(value: str) -> str:
 
 
 def parse_level(value: str) -> str:
+    """How much is logged, in NCCL's words too."""
     # NCCL's ABORT is as good as silence for us; its other levels have our names.
     return "NONE" if value.upper() == "ABORT" else choice_of("NONE", "VERSION", "WARN", "INFO", "TRACE")(value)

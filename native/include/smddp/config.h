@@ -10,9 +10,9 @@ namespace smddp {
 /// the environment variables behind it, with ranges and help).
 struct Config {
   std::string transport =
-      "auto";              ///< auto: shared memory inside a host, tcp between hosts; tcp; ofi; inproc
-  std::string host_id;     ///< overrides the detected host identity
-  std::string job_secret;  ///< empty: random, exchanged through the store
+      "auto";           ///< auto: shared memory inside a host, tcp between hosts; tcp; ofi; inproc
+  std::string host_id;  ///< overrides the detected host identity
+  std::string job_secret;                 ///< empty: random, exchanged through the store
   std::string listen_address;             ///< IPv4 address for tcp; empty: all interfaces
   std::string socket_ifname;              ///< which interfaces, see select_interfaces
   std::size_t stripe_bytes = 128 * 1024;  ///< tcp: over one rail at a time, where there are several

@@ -50,8 +50,8 @@ SMDDP_API Result<std::vector<PlanOption>> plan_options(const CollectiveCall& cal
 struct SimulatedMachine {
   double efficiency = 1;  ///< the part of a rail's speed that payload gets
   double burst = 0;       ///< bytes that a rail lets pass at once after a pause, as tbf does
-  /// Local rank j uses the rails whose share of the host is its own; else each message goes over all
-  /// of them, as with transport tcp.
+  /// Local rank j uses the rails whose share of the host is its own; else each message goes over
+  /// all of them, as with transport tcp.
   bool own_rails = false;
   double send_byte = 0;      ///< seconds a processor is busy with a byte sent
   double receive_byte = 0;   ///< and with one received

@@ -11,10 +11,10 @@
 namespace smddp {
 
 /// How a caller that drives its own operation waits: a few pauses, then it offers its processor to
-/// others, or sleeps where it waits for other hosts; after a while it is time to leave the operation
-/// to the engine thread. Sleeping costs some 5 us for each message; a thread that offers a processor
-/// which others want gets it back after their time slices only (and loses one of its own, since
-/// Linux 6.18), where a sleeper runs at once.
+/// others, or sleeps where it waits for other hosts; after a while it is time to leave the
+/// operation to the engine thread. Sleeping costs some 5 us for each message; a thread that offers
+/// a processor which others want gets it back after their time slices only (and loses one of its
+/// own, since Linux 6.18), where a sleeper runs at once.
 class InlineWait {
  public:
   void reset() noexcept { pauses_ = turns_ = 0; }

@@ -27,15 +27,15 @@ const Plan& PlanCache::get(const Request& request, const Group& group) {
 /// Once for each collective, and by one rank, as all choose the same.
 void PlanCache::warn_if_replaced(const CollectiveSpec& spec, const Plan& plan, const Group& group) {
   const auto wanted = group.policy.wanted.find(spec.collective);
-  if (wanted == group.policy.wanted.end() || group.placement.hosts() == 1 || group.self != 0) return;
+  if (wanted == group.policy.wanted.end() || group.placement.hosts() == 1 || group.self != 0)
+    return;
   const std::string name{wanted->second->name};
   if (plan.algorithm == name || !warned_.insert(spec.collective).second) return;
   const std::string dtype{name_of(spec.dtype)};
-  const std::string why = wanted->second->suits(spec, group.placement)
-                              ? "adds in an order that is not canonical for " + dtype +
-                                    ", which takes SMDDP_ORDER=any"
-                              : "does not suit " + std::to_string(group.placement.hosts()) +
-                                    " hosts with these ranks";
+  const std::string why =
+      wanted->second->suits(spec, group.placement)
+          ? "adds in an order that is not canonical for " + dtype + ", which takes SMDDP_ORDER=any"
+          : "does not suit " + std::to_string(group.placement.hosts()) + " hosts with these ranks";
   log_line(LogLevel::kWarn, "SMDDP_ALGORITHM: " + std::string{name_of(spec.collective)} + "=" +
                                 name + " " + why + "; " + plan.algorithm + " is used instead");
 }

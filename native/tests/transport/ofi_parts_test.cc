@@ -28,8 +28,8 @@ InfoPtr tcp_provider() {
   return choose_provider(library, {.name = "tcp", .source = "127.0.0.1"}).value();
 }
 
-std::unique_ptr<Rail> open_rail(std::size_t peers, RoomPerPeer room) {
-  auto rail = Rail::open(*Library::of_process().value(), tcp_provider()).value();
+std::unique_ptr<OfiRail> open_rail(std::size_t peers, RoomPerPeer room) {
+  auto rail = OfiRail::open(*Library::of_process().value(), tcp_provider()).value();
   REQUIRE(rail->prepare(peers, room).ok());
   return rail;
 }
@@ -208,8 +208,8 @@ struct Forgery {
   }
 
   Recorder recorder;
-  std::unique_ptr<Rail> sender = open_rail(1, kRoom);
-  std::unique_ptr<Rail> receiver = open_rail(1, kRoom);
+  std::unique_ptr<OfiRail> sender = open_rail(1, kRoom);
+  std::unique_ptr<OfiRail> receiver = open_rail(1, kRoom);
   Channel channel{0, 1, recorder};
   RecordingSink sink;
   fi_addr_t to_receiver = FI_ADDR_UNSPEC;

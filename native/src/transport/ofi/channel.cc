@@ -25,7 +25,7 @@ void Channel::introduce(Introduction introduction) {
   control_.post_notice(peer(), introduction.encode());
 }
 
-Status Channel::open(Rail& rail, RoomPerPeer own_room) {
+Status Channel::open(OfiRail& rail, RoomPerPeer own_room) {
   const Introduction& theirs = *introduction_;
   if (theirs.provider != rail.endpoint().provider() || theirs.rma != rail.endpoint().has_rma()) {
     return {StatusCode::kConfig, "rank " + std::to_string(peer()) + " uses libfabric's provider " +

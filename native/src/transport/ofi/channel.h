@@ -33,7 +33,7 @@ class Channel {
   const Introduction* peer_introduction() const noexcept {
     return introduction_.has_value() ? &*introduction_ : nullptr;
   }
-  Status open(Rail& rail, RoomPerPeer own_room);
+  Status open(OfiRail& rail, RoomPerPeer own_room);
   /// Sends a first message over the fabric; true once the peer's has come, too.
   bool greet();
 

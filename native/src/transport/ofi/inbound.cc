@@ -40,7 +40,7 @@ bool Inbound::match_next() {
   if (posted_.empty() || mismatched_ || !link_.has_rail()) return false;
   const Arrived* const found = find_arrived(next_);
   if (found == nullptr) return false;
-  Rail& rail = link_.rail();
+  OfiRail& rail = link_.rail();
   const auto buffer = rail.received(found->buffer);
   MessageHeader header;
   std::memcpy(&header, buffer.data(), sizeof(header));
@@ -70,7 +70,7 @@ bool Inbound::answer_next() {
   if (to_answer_.empty() || !link_.is_usable()) return false;
   Matched& matched = matched_[to_answer_.front() - reported_];
   const PostedReceive& receive = matched.receive;
-  Rail& rail = link_.rail();
+  OfiRail& rail = link_.rail();
   Endpoint& endpoint = rail.endpoint();
   if (!matched.slot.has_value()) {
     matched.chunk_bytes = chunk_bytes_of(receive.bytes, endpoint.longest_message());
@@ -101,7 +101,7 @@ bool Inbound::answer_next() {
 }
 
 bool Inbound::post_chunks(Matched& matched) {
-  Rail& rail = link_.rail();
+  OfiRail& rail = link_.rail();
   const PostedReceive& receive = matched.receive;
   const std::size_t chunks = chunks_in(receive.bytes, matched.chunk_bytes);
   for (; matched.posted < chunks; ++matched.posted) {

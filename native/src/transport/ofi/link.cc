@@ -11,7 +11,7 @@ Link::Link(Rank self, Rank peer, Channel& channel) : self_(self), peer_(peer), c
   std::memcpy(expected_.data(), random.data(), expected_.size());
 }
 
-void Link::open(Rail& rail, const FarEnd& far_end, RoomPerPeer own_room) {
+void Link::open(OfiRail& rail, const FarEnd& far_end, RoomPerPeer own_room) {
   rail_ = &rail;
   far_end_ = far_end;
   own_room_ = own_room;

@@ -33,7 +33,7 @@ class Link {
     LinkToken token{};
     RoomPerPeer room;
   };
-  void open(Rail& rail, const FarEnd& far_end, RoomPerPeer own_room);
+  void open(OfiRail& rail, const FarEnd& far_end, RoomPerPeer own_room);
   /// Nothing is sent any more: the rail, or the peer, is gone.
   void shut() noexcept { rail_ = nullptr; }
   /// What has arrived can be read.
@@ -41,7 +41,7 @@ class Link {
   bool is_usable() const noexcept { return rail_ != nullptr && failure_.ok(); }
 
   Channel& channel() noexcept { return channel_; }
-  Rail& rail() noexcept { return *rail_; }
+  OfiRail& rail() noexcept { return *rail_; }
   fi_addr_t address() const noexcept { return far_end_.address; }
   std::uint32_t own_messages() const noexcept { return own_room_.messages; }
   std::uint32_t their_messages() const noexcept { return far_end_.room.messages; }
@@ -66,7 +66,7 @@ class Link {
   Rank peer_;
   Channel& channel_;
   LinkToken expected_;
-  Rail* rail_ = nullptr;
+  OfiRail* rail_ = nullptr;
   FarEnd far_end_;
   RoomPerPeer own_room_;
   std::uint64_t taken_ = 0;

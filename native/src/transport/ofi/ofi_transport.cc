@@ -78,7 +78,7 @@ class OfiTransport final : public Transport, private CompletionSink {
 
   TransportContext context_;
   std::unique_ptr<Transport> control_;
-  std::unique_ptr<Rail> rail_;  ///< null after `abandon`
+  std::unique_ptr<OfiRail> rail_;  ///< null after `abandon`
   PollTimer timer_;
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<Channel*> by_rank_;
@@ -104,7 +104,7 @@ Result<std::string> OfiTransport::listen() {
       *library.value(),
       {.name = context_.ofi.provider, .source = source_address(), .rma = context_.ofi.rma});
   if (!info.ok()) return info.status();
-  Result<std::unique_ptr<Rail>> rail = Rail::open(*library.value(), std::move(info).value());
+  Result<std::unique_ptr<OfiRail>> rail = OfiRail::open(*library.value(), std::move(info).value());
   if (!rail.ok()) return rail.status();
   rail_ = std::move(rail).value();
   return control_->listen();
@@ -368,7 +368,7 @@ bool OfiTransport::take_message(std::uint32_t buffer, std::size_t bytes) {
 }
 
 void OfiTransport::take_chunk(std::uint32_t slot, std::uint32_t chunk) {
-  const Rail::Slot* const found = rail_->slot(slot);
+  const OfiRail::Slot* const found = rail_->slot(slot);
   if (found != nullptr && chunk < found->chunks) found->channel->on_chunk(found->sequence);
 }
 

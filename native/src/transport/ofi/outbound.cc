@@ -113,7 +113,7 @@ bool Outbound::write_chunks(LongSend& send) {
 
 bool Outbound::write_chunk(LongSend& send) {
   if (!link_.is_usable()) return false;
-  Rail& rail = link_.rail();
+  OfiRail& rail = link_.rail();
   Endpoint& endpoint = rail.endpoint();
   if (endpoint.registers_local() && !send.lease.valid()) {
     auto lease = rail.registrations().acquire({send.data, send.bytes}, MemoryUse::kSource);

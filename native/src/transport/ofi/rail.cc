@@ -45,17 +45,17 @@ std::size_t chunks_in(std::size_t bytes, std::size_t chunk_bytes) noexcept {
   return (bytes + chunk_bytes - 1) / chunk_bytes;
 }
 
-Rail::Rail(std::unique_ptr<Endpoint> endpoint)
+OfiRail::OfiRail(std::unique_ptr<Endpoint> endpoint)
     : endpoint_(std::move(endpoint)), registrations_(*endpoint_, heap_memory()) {}
 
-Result<std::unique_ptr<Rail>> Rail::open(const Library& library, InfoPtr info) {
+Result<std::unique_ptr<OfiRail>> OfiRail::open(const Library& library, InfoPtr info) {
   Result<std::unique_ptr<Endpoint>> endpoint =
       Endpoint::open(library, std::move(info), kRemoteWrites);
   if (!endpoint.ok()) return endpoint.status();
-  return std::unique_ptr<Rail>{new Rail{std::move(endpoint).value()}};
+  return std::unique_ptr<OfiRail>{new OfiRail{std::move(endpoint).value()}};
 }
 
-Status Rail::prepare(std::size_t peers, RoomPerPeer room) {
+Status OfiRail::prepare(std::size_t peers, RoomPerPeer room) {
   if (peers == 0) return {};
   Result<Buffers> sends = Buffers::create(*endpoint_, MemoryUse::kSource, kSendBuffers, room.bytes);
   if (!sends.ok()) return sends.status();
@@ -72,8 +72,8 @@ Status Rail::prepare(std::size_t peers, RoomPerPeer room) {
   return {};
 }
 
-Status Rail::send(const MessageHeader& header, std::span<const std::byte> payload, fi_addr_t to,
-                  Channel& channel, std::optional<Token> token) {
+Status OfiRail::send(const MessageHeader& header, std::span<const std::byte> payload, fi_addr_t to,
+                     Channel& channel, std::optional<Token> token) {
   const auto buffer = sends_.take();
   if (!buffer.has_value()) return Status::again();
   const LocalBytes message = sends_.local(*buffer, sizeof(header) + payload.size());
@@ -87,17 +87,17 @@ Status Rail::send(const MessageHeader& header, std::span<const std::byte> payloa
   return sent;
 }
 
-void Rail::note_received() {
+void OfiRail::note_received() {
   --receives_posted_;
   post_spare();
 }
 
-void Rail::give_back_received(std::uint32_t buffer) {
+void OfiRail::give_back_received(std::uint32_t buffer) {
   receives_.give_back(buffer);
   post_spare();
 }
 
-void Rail::post_spare() {
+void OfiRail::post_spare() {
   while (receives_posted_ < most_posted_) {
     const auto buffer = receives_.take();
     if (!buffer.has_value()) return;
@@ -108,7 +108,7 @@ void Rail::post_spare() {
   }
 }
 
-Operation& Rail::take_operation(OperationKind kind, std::uint32_t number, Channel& channel) {
+Operation& OfiRail::take_operation(OperationKind kind, std::uint32_t number, Channel& channel) {
   if (idle_operations_.empty()) idle_operations_.push_back(&operations_.emplace_back());
   Operation& operation = *idle_operations_.back();
   idle_operations_.pop_back();
@@ -118,8 +118,8 @@ Operation& Rail::take_operation(OperationKind kind, std::uint32_t number, Channe
   return operation;
 }
 
-std::optional<std::uint32_t> Rail::open_slot(Channel& channel, std::uint64_t sequence,
-                                             std::size_t chunks) {
+std::optional<std::uint32_t> OfiRail::open_slot(Channel& channel, std::uint64_t sequence,
+                                                std::size_t chunks) {
   // One message that is larger than the bound has to pass some time.
   if (chunks_under_way_ > 0 && chunks_under_way_ + chunks > kRemoteWrites) return std::nullopt;
   if (free_slots_.empty()) {
@@ -134,13 +134,13 @@ std::optional<std::uint32_t> Rail::open_slot(Channel& channel, std::uint64_t seq
   return number;
 }
 
-void Rail::close_slot(std::uint32_t slot) {
+void OfiRail::close_slot(std::uint32_t slot) {
   chunks_under_way_ -= slots_[slot].chunks;
   slots_[slot] = {};
   free_slots_.push_back(slot);
 }
 
-const Rail::Slot* Rail::slot(std::uint32_t number) const noexcept {
+const OfiRail::Slot* OfiRail::slot(std::uint32_t number) const noexcept {
   if (number >= slots_.size() || slots_[number].channel == nullptr) return nullptr;
   return &slots_[number];
 }

@@ -32,7 +32,7 @@ std::size_t chunks_in(std::size_t bytes, std::size_t chunk_bytes) noexcept;
 
 /// An endpoint with what its messages lie in: buffers, registrations, operations, and the table of
 /// long messages that are being received.
-class Rail {
+class OfiRail {
  public:
   /// A long message under way to this rank.
   struct Slot {
@@ -41,11 +41,11 @@ class Rail {
     std::size_t chunks = 0;
   };
 
-  ~Rail() { stop(); }
-  Rail(const Rail&) = delete;
-  Rail& operator=(const Rail&) = delete;
+  ~OfiRail() { stop(); }
+  OfiRail(const OfiRail&) = delete;
+  OfiRail& operator=(const OfiRail&) = delete;
 
-  static Result<std::unique_ptr<Rail>> open(const Library& library, InfoPtr info);
+  static Result<std::unique_ptr<OfiRail>> open(const Library& library, InfoPtr info);
   /// Makes room for the messages of `peers`, and lets them come.
   Status prepare(std::size_t peers, RoomPerPeer room);
 
@@ -80,7 +80,7 @@ class Rail {
   const Slot* slot(std::uint32_t number) const noexcept;
 
  private:
-  explicit Rail(std::unique_ptr<Endpoint> endpoint);
+  explicit OfiRail(std::unique_ptr<Endpoint> endpoint);
   void post_spare();
 
   std::unique_ptr<Endpoint> endpoint_;
