@@ -66,7 +66,7 @@ def test_uneven_hosts_an_instance_and_a_file(tmp_path: Path) -> None:
     told = json.loads(plan("--ranks-per-host", "2,1,4", "--json").check().stdout)
     assert (told["hosts"], told["ranks"]) == (3, 7)
     words = ("--hosts", "256", "--ranks-per-host", "8", "--bytes", "256MiB")
-    assert "100 Gbit/s" in plan("--instance", "p4d.24xlarge", *words).check().stdout
+    assert "400 Gbit/s each" in plan("--instance", "p4d.24xlarge", *words).check().stdout
     path = tmp_path / "cluster.toml"
     path.write_text(dumps(Topology.uniform(instance("p3.16xlarge"), hosts=3, ranks_per_host=2)), encoding="utf-8")
     assert "3 hosts of 2 ranks, 25 Gbit/s each" in plan("--topology", path).check().stdout
