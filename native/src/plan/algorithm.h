@@ -22,6 +22,7 @@ struct Demand {
   double reduced = 0;       ///< read by the busiest rank to add up what came from other hosts
   double native_steps = 0;  ///< inside a host
   double native = 0;        ///< read or written by one rank in native steps
+  double segments = 1;      ///< of the vector: what ranks do with one while another is on the wire
 };
 
 /// In which order partial sums of several hosts are added. Each fits wherever one before it does.

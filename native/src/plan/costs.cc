@@ -38,10 +38,13 @@ Costs costs_between(const Topology& topology) {
 
 double seconds(const Demand& demand, DType dtype, const Costs& costs) {
   const auto width = static_cast<double>(size_of(dtype));
+  const double wire = demand.wire * width * link_seconds_per_byte(demand.piece * width, costs);
+  const double work = demand.reduced * width * costs.reduce + demand.native * width * costs.native;
+  // A pipeline of two stages: the first segment fills it, then the slower stage is what counts.
+  const double both =
+      (wire + work + (demand.segments - 1) * std::max(wire, work)) / demand.segments;
   return demand.hops * costs.hop + demand.messages * costs.message +
-         demand.wire * width * link_seconds_per_byte(demand.piece * width, costs) +
-         demand.reduced * width * costs.reduce + demand.native_steps * costs.native_step +
-         demand.native * width * costs.native;
+         demand.native_steps * costs.native_step + both;
 }
 
 }  // namespace smddp

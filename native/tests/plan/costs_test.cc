@@ -46,6 +46,17 @@ TEST_CASE("every part of a demand has its price") {
   CHECK(seconds(Demand{}, DType::kFloat64, costs) == 0);
 }
 
+TEST_CASE("segments overlap the wire with the ranks' own work, and the slower of both remains") {
+  const auto time_of = [](double wire, double native, double segments) {
+    Costs costs = only_link({{kAnySize, 1}});
+    costs.native = 1;
+    return seconds({.wire = wire, .native = native, .segments = segments}, DType::kUint8, costs);
+  };
+  CHECK(time_of(80, 16, 1) == doctest::Approx(96));
+  CHECK(time_of(80, 16, 8) == doctest::Approx(82));
+  CHECK(time_of(16, 80, 8) == doctest::Approx(82));
+}
+
 TEST_CASE("the size of a message decides what its bytes cost; above the last size it stays") {
   const Costs costs = only_link({{100, 3e-6}, {1000, 2e-6}, {5000, 1e-6}});
   const auto time_of = [&](double piece) {

@@ -114,16 +114,15 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   const double n = static_cast<double>(spec.count);
   const double hosts = placement.hosts();
   const double lanes = placement.ranks_on_smallest_host();
-  const double segments = segments_for(spec, placement.hosts(), placement.ranks_on_smallest_host());
-  // Only the first segment's way to the wire and the last one's from it take time of their own; the
-  // messages of the others are made while its bytes are on the wire.
   Demand demand = native_demand_of_all_reduce(spec, placement);
-  demand.native /= segments;
-  demand.reduced = n / lanes / segments;
+  demand.segments = segments_for(spec, placement.hosts(), placement.ranks_on_smallest_host());
+  demand.reduced = n / lanes;
   demand.hops = 2;
   demand.messages = 2 * (hosts - 1);
   demand.wire = 2 * (hosts - 1) / hosts * n;
-  demand.piece = n / lanes / hosts / segments;
+  // Only the first segment's way to the wire and the last one's from it take hops and messages of
+  // their own; those of the others are made while its bytes are on the wire.
+  demand.piece = n / lanes / hosts / demand.segments;
   return demand;
 }
 
