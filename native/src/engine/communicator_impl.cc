@@ -185,12 +185,14 @@ void CommunicatorImpl::drive_inline(const Request& request) {
   }
 }
 
-/// What brings all that the running operation and the messages wait for; null when there are
-/// several such sources, or another one.
+/// What brings all that the running operation and the messages wait for, if one can sleep on it;
+/// null when there are several such sources, or another one.
 Transport* CommunicatorImpl::only_news() const noexcept {
+  Transport* const transport = group_->transport.get();
+  if (transport == nullptr || !transport->can_sleep()) return nullptr;
   const bool only_messages =
       execution_->waits_for_messages() && !has_messages() && !dependent_waits_.load();
-  return only_messages ? group_->transport.get() : nullptr;
+  return only_messages ? transport : nullptr;
 }
 
 Work CommunicatorImpl::hand_over(Request& request) {

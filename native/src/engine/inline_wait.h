@@ -22,8 +22,9 @@ class InlineWait {
   /// running who are waited for.
   bool is_long(bool crowded) const noexcept { return crowded || pauses_ >= kPauses; }
   bool exhausted() const noexcept { return turns_ >= kTurns; }
-  /// One turn. `news`: what brings all that is waited for, or null. True when it is time to look
-  /// for deaths and deadlines: after so many turns, because each may take a time slice.
+  /// One turn. `news`: what brings all that is waited for and can sleep, or null. True when it is
+  /// time to look for deaths and deadlines: after so many turns, because each may take a time
+  /// slice.
   bool step(bool crowded, Transport* news) noexcept {
     if (!is_long(crowded)) {
       ++pauses_;

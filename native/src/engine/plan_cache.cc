@@ -31,13 +31,10 @@ void PlanCache::warn_if_replaced(const CollectiveSpec& spec, const Plan& plan, c
     return;
   const std::string name{wanted->second->name};
   if (plan.algorithm == name || !warned_.insert(spec.collective).second) return;
-  const std::string dtype{name_of(spec.dtype)};
-  const std::string why =
-      wanted->second->suits(spec, group.placement)
-          ? "adds in an order that is not canonical for " + dtype + ", which takes SMDDP_ORDER=any"
-          : "does not suit " + std::to_string(group.placement.hosts()) + " hosts with these ranks";
-  log_line(LogLevel::kWarn, "SMDDP_ALGORITHM: " + std::string{name_of(spec.collective)} + "=" +
-                                name + " " + why + "; " + plan.algorithm + " is used instead");
+  const std::string why = why_excluded(*wanted->second, spec, group.placement, group.policy);
+  log_line(LogLevel::kWarn, "SMDDP_ALGORITHM: " + plan.algorithm + " is used instead of " +
+                                std::string{name_of(spec.collective)} + "=" + name + " (" + why +
+                                ")");
 }
 
 }  // namespace smddp

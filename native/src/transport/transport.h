@@ -66,8 +66,9 @@ class Transport {
   virtual void unwatch(Poller& poller) noexcept = 0;
   /// The next such event is to end the poller's sleep; until then none does.
   virtual void arm(Poller& poller) noexcept = 0;
-  /// Sleeps until `progress` may have something to do, or for `longest`. False when that passed, or
-  /// at once where the transport cannot sleep.
+  /// Whether `sleep` does; else whoever waits looks again by himself.
+  virtual bool can_sleep() const noexcept { return false; }
+  /// Sleeps until `progress` may have something to do, or for `longest`. False when that passed.
   virtual bool sleep(std::chrono::milliseconds longest) noexcept {
     static_cast<void>(longest);
     return false;

@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/rank_label.h"
 #include "transport/inproc/switchboard.h"
 #include "transport/posted_receive.h"
 #include "transport/ring_queue.h"
+#include "transport/unusable_peer.h"
 
 namespace smddp {
 namespace {
@@ -143,13 +143,13 @@ class InprocTransport final : public Transport {
 
   Status post_send(Rank peer, const SendDesc& send, Token token) override {
     InprocPeer* to = find(peer);
-    if (to == nullptr || abandoned_) return not_usable(peer);
+    if (to == nullptr || abandoned_) return unusable_peer(abandoned_, labels_, peer);
     to->send(send, token);
     return {};
   }
   Status post_recv(Rank peer, const RecvDesc& recv, Token token) override {
     InprocPeer* from = find(peer);
-    if (from == nullptr || abandoned_) return not_usable(peer);
+    if (from == nullptr || abandoned_) return unusable_peer(abandoned_, labels_, peer);
     from->receive(recv, token);
     return {};
   }
@@ -182,12 +182,6 @@ class InprocTransport final : public Transport {
       if (peer->rank() == rank) return peer.get();
     }
     return nullptr;
-  }
-  Status not_usable(Rank peer) const {
-    if (abandoned_)
-      return {StatusCode::kState, "the communicator has failed; its transport sends only notices"};
-    return {StatusCode::kInvalidArgument,
-            "rank " + std::to_string(label_of(labels_, peer)) + " is not connected"};
   }
 
   const pid_t owner_ = ::getpid();

@@ -18,6 +18,7 @@
 #include "transport/ofi/rail.h"
 #include "transport/tcp/address.h"
 #include "transport/tcp/tcp_transport.h"
+#include "transport/unusable_peer.h"
 
 namespace smddp {
 namespace {
@@ -68,7 +69,6 @@ class OfiTransport final : public Transport, private CompletionSink {
   int wait_descriptor() const noexcept;
   void unenroll() noexcept;
   Channel* find(Rank peer) const noexcept;
-  Status not_usable(Rank peer) const;
   bool poll();
   void handle(const Endpoint::Event& event);
   bool take_message(std::uint32_t buffer, std::size_t bytes);
@@ -228,14 +228,14 @@ void OfiTransport::arm(Poller& poller) noexcept {
 
 Status OfiTransport::post_send(Rank peer, const SendDesc& send, Token token) {
   Channel* to = find(peer);
-  if (to == nullptr || abandoned_) return not_usable(peer);
+  if (to == nullptr || abandoned_) return unusable_peer(abandoned_, context_.labels, peer);
   to->outbound().push(send, token);
   return {};
 }
 
 Status OfiTransport::post_recv(Rank peer, const RecvDesc& recv, Token token) {
   Channel* from = find(peer);
-  if (from == nullptr || abandoned_) return not_usable(peer);
+  if (from == nullptr || abandoned_) return unusable_peer(abandoned_, context_.labels, peer);
   from->inbound().post(recv, token);
   return {};
 }
@@ -303,13 +303,6 @@ void OfiTransport::peer_closed(Rank peer, const Status& why) {
 Channel* OfiTransport::find(Rank peer) const noexcept {
   const auto slot = static_cast<std::size_t>(peer);
   return peer >= 0 && slot < by_rank_.size() ? by_rank_[slot] : nullptr;
-}
-
-Status OfiTransport::not_usable(Rank peer) const {
-  if (abandoned_)
-    return {StatusCode::kState, "the communicator has failed; its transport sends only notices"};
-  return {StatusCode::kInvalidArgument,
-          "rank " + std::to_string(label_of(context_.labels, peer)) + " is not connected"};
 }
 
 bool OfiTransport::poll() {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "base/rank_label.h"
+#include "transport/unusable_peer.h"
 
 namespace smddp {
 namespace {
@@ -52,13 +52,9 @@ ShmTransport::Link* ShmTransport::find(Rank peer) const noexcept {
 }
 
 Result<ShmTransport::Link*> ShmTransport::usable(Rank peer) const {
-  if (abandoned_) {
-    return Status{StatusCode::kState,
-                  "the communicator has failed; its transport sends only notices"};
-  }
-  if (Link* link = find(peer)) return link;
-  return Status{StatusCode::kInvalidArgument,
-                "rank " + std::to_string(label_of(labels_, peer)) + " is not connected"};
+  Link* const link = find(peer);
+  if (link == nullptr || abandoned_) return unusable_peer(abandoned_, labels_, peer);
+  return link;
 }
 
 Status ShmTransport::post_send(Rank peer, const SendDesc& send, Token token) {

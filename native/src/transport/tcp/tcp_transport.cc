@@ -19,6 +19,7 @@
 #include "transport/tcp/rail_stream.h"
 #include "transport/tcp/rendezvous.h"
 #include "transport/tcp/socket_stream.h"
+#include "transport/unusable_peer.h"
 
 namespace smddp {
 namespace {
@@ -37,6 +38,7 @@ class TcpTransport final : public Transport {
   Status watch(Poller& poller) override;
   void unwatch(Poller& poller) noexcept override;
   void arm(Poller& poller) noexcept override { poller.arm(epoll_.get()); }
+  bool can_sleep() const noexcept override { return true; }
   bool sleep(std::chrono::milliseconds longest) noexcept override {
     return collect_events(longest) > 0;
   }
@@ -54,7 +56,6 @@ class TcpTransport final : public Transport {
   Status adopt(std::vector<Meeting> meetings);
   std::unique_ptr<TcpStream> make_stream(std::vector<GuardedFd> sockets, Rank peer) const;
   Connection* find(Rank peer) const noexcept;
-  Status not_usable(Rank peer) const;
   int collect_events(std::chrono::milliseconds patience) noexcept;
   bool check_hosts(CompletionSink& sink);
 
@@ -146,14 +147,14 @@ void TcpTransport::unwatch(Poller& poller) noexcept {
 
 Status TcpTransport::post_send(Rank peer, const SendDesc& send, Token token) {
   Connection* to = find(peer);
-  if (to == nullptr || abandoned_) return not_usable(peer);
+  if (to == nullptr || abandoned_) return unusable_peer(abandoned_, context_.labels, peer);
   to->send(send, token);
   return {};
 }
 
 Status TcpTransport::post_recv(Rank peer, const RecvDesc& recv, Token token) {
   Connection* from = find(peer);
-  if (from == nullptr || abandoned_) return not_usable(peer);
+  if (from == nullptr || abandoned_) return unusable_peer(abandoned_, context_.labels, peer);
   from->receive(recv, token);
   return {};
 }
@@ -194,13 +195,6 @@ bool TcpTransport::delivered() const noexcept {
 Connection* TcpTransport::find(Rank peer) const noexcept {
   const auto slot = static_cast<std::size_t>(peer);
   return peer >= 0 && slot < by_rank_.size() ? by_rank_[slot] : nullptr;
-}
-
-Status TcpTransport::not_usable(Rank peer) const {
-  if (abandoned_)
-    return {StatusCode::kState, "the communicator has failed; its transport sends only notices"};
-  return {StatusCode::kInvalidArgument,
-          "rank " + std::to_string(label_of(context_.labels, peer)) + " is not connected"};
 }
 
 int TcpTransport::collect_events(std::chrono::milliseconds patience) noexcept {
