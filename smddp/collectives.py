@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
 import operator
 import socket
@@ -118,6 +119,15 @@ class Communicator:
         from smddp.topology.native import from_native
 
         return from_native(self._native.topology())
+
+    @functools.cached_property
+    def bucket_bytes(self) -> int:
+        """How many bytes of gradients should share one all_reduce. Equal on all ranks.
+
+        25 MiB, as torch and the original have it, and more where each host's share of that would not fill a stripe
+        of 128 KiB on every rail that all hosts have: from 51 hosts with 4 rails on, or from 7 with 32.
+        """
+        return _core.balanced_bucket_bytes(self._native.topology())
 
     def __repr__(self) -> str:
         return f"<smddp.Communicator rank {self.rank} of {self.size}, {self.transport}>"

@@ -88,7 +88,7 @@ class Task:
 
 # --- Buckets -----------------------------------------------------------------------------------------------
 
-_bucket_bytes = 25 * 1024 * 1024
+_bucket_bytes: int | None = None
 
 
 def set_bucket_size(bytes: int) -> None:
@@ -104,8 +104,8 @@ def set_bucket_size(bytes: int) -> None:
     _bucket_bytes = _whole_number("setBucketSize: bytes", bytes, lowest=1)
 
 
-def bucket_bytes() -> int:
-    """The size that `set_bucket_size` has set; 25 MiB before."""
+def bucket_bytes() -> int | None:
+    """The size that `set_bucket_size` has set; None before."""
     return _bucket_bytes
 
 

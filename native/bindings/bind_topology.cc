@@ -48,6 +48,7 @@ void bind_topology(py::module_& module) {
       "encode_host", [](const HostTopology& host) { return py::bytes(encode(host)); },
       py::arg("host"));
   module.def("topology_hash", &hash, py::arg("topology"));
+  module.def("balanced_bucket_bytes", &balanced_bucket_bytes, py::arg("topology"));
   module.def(
       "usable_interfaces",
       [](const std::string& spec) {

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from smddp.simulation.models import Gradient
 
-__all__ = ["Bucket", "balanced_bytes", "by_bytes", "by_tensors"]
+__all__ = ["Bucket", "by_bytes", "by_tensors"]
 
 DDP_BYTES = 25 << 20
 _FIRST_BYTES = 1 << 20
-_STRIPE = 128 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +48,6 @@ def by_bytes(gradients: Sequence[Gradient], width: int, size: int) -> list[Bucke
     if filled:
         buckets.append(Bucket(nbytes=filled, ready=1.0))
     return buckets
-
-
-def balanced_bytes(hosts: int, rails: int) -> int:
-    """The least size at which each host's part fills a stripe of every rail: 128 KiB, that of aws-ofi-nccl."""
-    return max(DDP_BYTES, hosts * rails * _STRIPE)
 
 
 def _done(gradients: Sequence[Gradient]) -> list[float]:

@@ -33,7 +33,7 @@ def DistributedOptimizer(  # noqa: N802 - the original's name
     compression: Compressor = Compression.none,
     sparse_as_dense: bool = True,
     op: ReduceOp | None = ReduceOp.AVERAGE,
-    bucket_cap_mb: float = 25,
+    bucket_cap_mb: float | None = None,
 ) -> Any:
     """The optimizer, which from now on averages gradients over all ranks.
 
@@ -50,17 +50,18 @@ def DistributedOptimizer(  # noqa: N802 - the original's name
         compression: what gradients are sent as.
         sparse_as_dense: make tf.IndexedSlices dense; otherwise their rows are gathered from all ranks.
         op: AVERAGE, or None for it.
-        bucket_cap_mb: MiB of gradients that travel together; a multiple of 128 bytes.
+        bucket_cap_mb: MiB of gradients that travel together; a multiple of 128 bytes. None: 25, or more between many
+            hosts (`smddp.Communicator.bucket_bytes`).
 
     Raises:
         SMDDPStateError: before `init`.
         SMDDPArgumentError: an argument is not supported.
     """
     del use_locking
-    require_world(_CALLER)
+    world = require_world(_CALLER)
     _check_name(name)
     check_options(_CALLER, op, {"device_dense": device_dense, "device_sparse": device_sparse})
-    size = _to_bytes(bucket_cap_mb)
+    size = world.bucket_bytes if bucket_cap_mb is None else _to_bytes(bucket_cap_mb)
     how = Reduction(compression=compression, sparse_as_dense=sparse_as_dense, bucket_bytes=size)
     _make_averaging(optimizer, how)
     return optimizer

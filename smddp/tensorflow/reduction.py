@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,9 +18,7 @@ from smddp.tensorflow.library import OPS
 from smddp.tensorflow.variables import name_variable
 from smddp.tensorflow.world import require_world
 
-__all__ = ["BUCKET_BYTES", "Reduction", "check_options", "reduce_gradients"]
-
-BUCKET_BYTES: Final = 25 * 1024 * 1024
+__all__ = ["Reduction", "check_options", "reduce_gradients"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +30,7 @@ class Reduction:
 
     compression: Compressor
     sparse_as_dense: bool = True
-    bucket_bytes: int = BUCKET_BYTES
+    bucket_bytes: int
 
 
 def check_options(caller: str, op: object, devices: dict[str, str]) -> None:

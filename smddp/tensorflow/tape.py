@@ -45,10 +45,10 @@ class DistributedGradientTape:
         op: ReduceOp | None = ReduceOp.AVERAGE,
     ) -> None:
         caller = "DistributedGradientTape"
-        require_world(caller)
+        world = require_world(caller)
         check_options(caller, op, {"device_dense": device_dense, "device_sparse": device_sparse})
         self._tape = gradtape
-        self._how = Reduction(compression=compression, sparse_as_dense=sparse_as_dense)
+        self._how = Reduction(compression=compression, sparse_as_dense=sparse_as_dense, bucket_bytes=world.bucket_bytes)
 
     def __enter__(self) -> DistributedGradientTape:
         self._tape.__enter__()

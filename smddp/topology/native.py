@@ -7,7 +7,7 @@ from pathlib import Path
 from smddp import _core
 from smddp.topology.values import Gpu, HostTopology, NumaNode, Rail, Topology
 
-__all__ = ["discover_host", "encode_host", "from_native", "to_native", "topology_hash"]
+__all__ = ["balanced_bucket_bytes", "discover_host", "encode_host", "from_native", "to_native", "topology_hash"]
 
 
 def discover_host(
@@ -35,6 +35,15 @@ def encode_host(host: HostTopology) -> bytes:
 def topology_hash(topology: Topology) -> str:
     """SHA-256 over the canonical bytes of a topology, 64 hexadecimal digits; equal on all ranks of a job."""
     return _core.topology_hash(to_native(topology))
+
+
+def balanced_bucket_bytes(topology: Topology) -> int:
+    """How many bytes of gradients should share one all_reduce between these hosts.
+
+    25 MiB, as torch and the original have it, and more where each host's share of that would not fill a stripe of
+    128 KiB on every rail that all hosts have.
+    """
+    return _core.balanced_bucket_bytes(to_native(topology))
 
 
 def to_native(topology: Topology) -> _core.Topology:

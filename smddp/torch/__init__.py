@@ -18,10 +18,10 @@ from __future__ import annotations
 import os
 
 from smddp.launch.rank_env import fill_rank_environment
-from smddp.torch.backend import register, transport_name
+from smddp.torch.backend import bucket_cap_mb, register, transport_name
 from smddp.torch.registered import empty_registered
 
-__all__ = ["empty_registered", "transport_name"]
+__all__ = ["bucket_cap_mb", "empty_registered", "transport_name"]
 
 fill_rank_environment(os.environ)
 register()

@@ -18,7 +18,7 @@ from smddp.launch.rank_env import fill_local_place_alone
 from smddp.torch.errors import failure, print_errors_plainly
 from smddp.torch.monitored_barrier import serve_monitored_barrier
 
-__all__ = ["BACKEND", "register", "transport_name"]
+__all__ = ["BACKEND", "bucket_cap_mb", "register", "transport_name"]
 
 BACKEND: Final = "smddp"
 
@@ -109,6 +109,25 @@ def transport_name(group: dist.ProcessGroup | None = None) -> str:
     Raises:
         SMDDPStateError: torch.distributed is not initialised with backend smddp.
     """
+    name: str = _backend_of(group).transport()
+    return name
+
+
+def bucket_cap_mb(group: dist.ProcessGroup | None = None) -> float:
+    """What DistributedDataParallel's argument of this name should be between the hosts of `group` (default: all).
+
+    torch's default of 25 MiB, and more where each host's share of that would not fill a stripe of 128 KiB on every
+    rail: from 51 hosts with 4 rails on, or from 7 with 32. All ranks of the group call it, as it meets them first.
+
+    Raises:
+        SMDDPStateError: torch.distributed is not initialised with backend smddp.
+        SMDDPTimeoutError: ranks did not come; the message names them.
+    """
+    nbytes: int = _backend_of(group).bucket_bytes()
+    return nbytes / (1 << 20)
+
+
+def _backend_of(group: dist.ProcessGroup | None) -> Any:
     if not dist.is_initialized():
         msg = "torch.distributed is not initialised; call init_process_group('smddp') first"
         raise failure(SMDDPStateError, msg)
@@ -118,5 +137,4 @@ def transport_name(group: dist.ProcessGroup | None = None) -> str:
     if not hasattr(backend, "transport"):
         msg = f"the process group has backend {backend.name()!r}, not smddp"
         raise failure(SMDDPStateError, msg)
-    name: str = backend.transport()
-    return name
+    return backend

@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from smddp.errors import SMDDPArgumentError
 from smddp.legacy_native import bucket_bytes
+from smddp.torch.backend import bucket_cap_mb as balanced_bucket_cap_mb
 from smddp.torch.errors import failure
 from smddp.torch.reducer import Reducer, ReducerOptions
 from smddp.torch.replicate import broadcast_from_rank_0
@@ -43,8 +44,8 @@ class DistributedDataParallel(torch.nn.Module):
         output_device: where results are put; only with `device_ids`, whose device is the default.
         broadcast_buffers: copy rank 0's buffers to all ranks before a forward pass in training mode.
         process_group: None or `group.WORLD`.
-        bucket_cap_mb: gradients share messages of at most this many MiB; None for 25, or what
-            `smddpcommon.setBucketSize` has set.
+        bucket_cap_mb: gradients share messages of at most this many MiB; None for what
+            `smddpcommon.setBucketSize` has set, else `smddp.torch.bucket_cap_mb()`: 25, or more between many hosts.
         gradient_accumulation_steps: average in every n-th backward pass; passes between add to the local
             `.grad`. The result is the average over ranks of the sum over passes: scale the loss by 1/n for
             a mean.
@@ -207,7 +208,7 @@ def _device(kind: str, device: int | torch.device) -> torch.device:
 
 def _positive_bytes(bucket_cap_mb: object) -> int:
     if bucket_cap_mb is None:
-        return bucket_bytes()
+        return bucket_bytes() or int(balanced_bucket_cap_mb() * 1024 * 1024)
     if not isinstance(bucket_cap_mb, int | float) or not 0 < bucket_cap_mb < float("inf"):
         msg = f"{_NAME}: bucket_cap_mb must be a number of MiB greater than 0, got {bucket_cap_mb!r}"
         raise failure(SMDDPArgumentError, msg)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import numpy as np
 
 import smddp
@@ -143,3 +146,22 @@ def all_collectives(seed: str, hosts: str, transport: str) -> None:
     smddp.shutdown()
     assert not smddp.is_initialized()
     print("passed")
+
+
+def signals_are_kept() -> None:
+    """Loading and using a transport changes no signal's handler."""
+    before = caught_signals()
+    communicator = smddp.init(timeout=20)
+    array = np.full(3, communicator.rank + 1.0)
+    communicator.all_reduce(array)
+    assert array.tolist() == [3.0] * 3
+    assert caught_signals() == before
+    smddp.shutdown()
+    print("passed")
+
+
+def caught_signals() -> set[signal.Signals]:
+    """As the kernel knows them: Python knows only those it set itself. Those of real time are the C library's own."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+    return {number for number in signal.Signals if number < signal.SIGRTMIN and mask & 1 << number - 1}

@@ -33,3 +33,12 @@ def test_registered_memory(ranks: int, seed: int) -> None:
     with World(ranks, "conformance.rank_cases:registered_memory", str(seed)) as world:
         for rank in world.join():
             assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()
+
+
+def test_libfabric_leaves_signals_alone() -> None:
+    """Some of its providers' libraries take over SIGTERM, SIGINT and SIGSEGV as they are loaded."""
+    skip_without("ofi")
+    env = {"SMDDP_TRANSPORT": "ofi", "SMDDP_OFI_PROVIDER": "tcp"}
+    with World(2, "conformance.rank_cases:signals_are_kept", env=env) as world:
+        for rank in world.join():
+            assert (rank.returncode, rank.stdout, rank.stderr) == (0, "passed\n", ""), world.report()

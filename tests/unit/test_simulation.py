@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smddp.simulation.buckets import balanced_bytes, by_bytes, by_tensors
+from smddp.simulation.buckets import by_bytes, by_tensors
 from smddp.simulation.cluster import cluster_of
 from smddp.simulation.models import MODELS
 from smddp.simulation.spread import Spread, latin_hypercube, percentiles
@@ -27,12 +27,6 @@ def test_buckets_have_all_bytes_in_the_order_of_backward(name: str) -> None:
         assert ready == sorted(ready)
         assert ready[-1] == pytest.approx(1)
     assert max(bucket.nbytes for bucket in by_bytes(model.gradients, 2, 7 << 20)) == 7 << 20
-
-
-def test_balanced_buckets_grow_with_the_hosts() -> None:
-    assert balanced_bytes(4, 1) == 25 << 20
-    assert balanced_bytes(256, 1) == 32 << 20
-    assert balanced_bytes(64, 32) == 256 << 20
 
 
 def test_spreads_have_half_of_the_chance_on_each_side() -> None:

@@ -52,6 +52,12 @@ class SmddpBackend final : public c10d::Backend {
   void shutdown() override { leave(leave_grace_); }
   void abort() override { leave(std::chrono::milliseconds{0}); }
   std::string transport() const { return communicator_->transport(); }
+  /// See `balanced_bucket_bytes`. Meets the other members first.
+  std::size_t bucket_bytes() {
+    const Unlocked unlocked;
+    throw_if_error(wait_for(communicator_->connect(), Deadline::never()));
+    return balanced_bucket_bytes(communicator_->topology());
+  }
 
   // reductions.h
   WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override;

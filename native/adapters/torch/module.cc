@@ -87,7 +87,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("log_level", &smddp::Config::log_level)
       .def_readwrite("log_file", &smddp::Config::log_file);
   py::class_<SmddpBackend, c10d::Backend, c10::intrusive_ptr<SmddpBackend>>(module, "SmddpBackend")
-      .def("transport", &SmddpBackend::transport);
+      .def("transport", &SmddpBackend::transport)
+      .def("bucket_bytes", &SmddpBackend::bucket_bytes);
   module.def("create_backend", &create_backend, py::arg("store"), py::arg("rank"), py::arg("size"),
              py::arg("name"), py::arg("labels"), py::arg("config"),
              py::call_guard<py::gil_scoped_release>());

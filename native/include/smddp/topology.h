@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,12 @@ SMDDP_API Result<HostTopology> decode_host_topology(std::string_view bytes);
 
 /// SHA-256 over the canonical bytes of a topology, as 64 hexadecimal digits.
 SMDDP_API std::string hash(const Topology& topology);
+
+/// How many bytes of gradients should share one all_reduce: 25 MiB, as torch and the original have
+/// it, and more where each host's share of that would not fill a stripe of 128 KiB (the least that
+/// aws-ofi-nccl cuts) on every rail that all hosts have. After Herring's balanced fusion buffers
+/// (SC20), whose shards keep their size as hosts are added.
+SMDDP_API std::size_t balanced_bucket_bytes(const Topology& topology);
 
 /// A network interface that is up, with one IPv4 address.
 struct Interface {

@@ -5,12 +5,13 @@ from __future__ import annotations
 from statistics import fmean
 
 from smddp.errors import SMDDPArgumentError
-from smddp.simulation.buckets import Bucket, balanced_bytes, by_bytes, by_tensors
+from smddp.simulation.buckets import Bucket, by_bytes, by_tensors
 from smddp.simulation.cluster import cluster_of
 from smddp.simulation.models import MODELS, Model
 from smddp.simulation.step import Job, sample_steps, width_of
 from smddp.tools.simulate.options import Options
 from smddp.topology import Topology, instance
+from smddp.topology.native import balanced_bucket_bytes
 
 __all__ = ["find_job"]
 
@@ -51,7 +52,7 @@ def _mean_seconds(job: Job, seed: int) -> float:
 def _buckets(options: Options, model: Model, topology: Topology) -> list[list[Bucket]]:
     """All ways to try."""
     width = width_of(options.dtype)
-    balanced = balanced_bytes(len(topology.hosts), len(topology.hosts[0].rails))
+    balanced = balanced_bucket_bytes(topology)
     ddp = by_tensors(model.gradients, width)
     if options.bucket == "ddp":
         return [ddp]

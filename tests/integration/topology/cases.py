@@ -12,7 +12,7 @@ import numpy as np
 import smddp
 from smddp.topology.native import topology_hash
 
-__all__ = ["add", "subgroup", "tell", "tell_peers"]
+__all__ = ["add", "bucket_of_numpy", "bucket_of_torch", "subgroup", "tell", "tell_peers"]
 
 
 def tell() -> None:
@@ -62,5 +62,29 @@ def subgroup(timeout: str) -> None:
         dist.all_reduce(tensor, group=odd)
     dist.barrier()
     print(*tensor.tolist())
+    dist.destroy_process_group()
+    sys.stdout.flush()
+
+
+def bucket_of_numpy() -> None:
+    """Meet, and print how many MiB of gradients should travel together."""
+    print(smddp.init(timeout=20).bucket_bytes / (1 << 20))
+    smddp.shutdown()
+
+
+def bucket_of_torch() -> None:
+    """The same through torch, before anything else; both modules' DistributedDataParallel use it."""
+    import torch
+    import torch.distributed as dist
+
+    import smddp.torch
+    from smddp.torch.ddp import DistributedDataParallel
+
+    dist.init_process_group("smddp")
+    older = DistributedDataParallel(torch.nn.Linear(2, 2))
+    size = smddp.torch.bucket_cap_mb()
+    assert older._options.bucket_cap_bytes == size * (1 << 20)
+    torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2), bucket_cap_mb=size)
+    print(size)
     dist.destroy_process_group()
     sys.stdout.flush()

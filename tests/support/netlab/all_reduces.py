@@ -14,8 +14,9 @@ from support.netlab.inside import bytes_sent
 
 __all__ = ["measure"]
 
-#: Calls in a row that make one sample of a small size, so that the stopwatch does not count.
-SMALL_BYTES, SMALL_CALLS = 4096, 100
+#: A sample of a small size is that many calls in a row, up to so many bytes, so that neither the stopwatch counts nor
+#: when each rank leaves the barrier: where ranks share processors, that is time slices apart.
+MOST_CALLS, SAMPLE_BYTES = 100, 4 << 20
 WARM_UP = 2
 
 
@@ -55,7 +56,7 @@ def check(size: int, groups: dict[str, dist.ProcessGroup]) -> None:
 def sample(size: int, group: dist.ProcessGroup) -> list[float]:
     """Seconds, bytes sent and processor time of one all_reduce."""
     tensor = torch.zeros(size // 4)
-    calls = SMALL_CALLS if size <= SMALL_BYTES else 1
+    calls = max(1, min(MOST_CALLS, SAMPLE_BYTES // size))
     dist.barrier()
     before = bytes_sent()
     dist.barrier()

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 
 namespace smddp {
@@ -24,6 +25,24 @@ Status not_found(const std::string& why) {
       "EC2: aws-efa-installer), or choose SMDDP_TRANSPORT=auto (" +
           why + ")"};
 }
+
+/// Puts signal handlers back as they were. libpsm2, which Debian's libfabric is linked with, takes
+/// over these as it is loaded, to write a file with a backtrace before the process ends.
+class KeptHandlers {
+ public:
+  KeptHandlers() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], nullptr, &kept_[i]);
+  }
+  ~KeptHandlers() {
+    for (std::size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &kept_[i], nullptr);
+  }
+  KeptHandlers(const KeptHandlers&) = delete;
+  KeptHandlers& operator=(const KeptHandlers&) = delete;
+
+ private:
+  static constexpr std::array kSignals{SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGINT, SIGTERM};
+  std::array<struct sigaction, kSignals.size()> kept_{};
+};
 
 template <typename Function>
 bool find_symbol(void* handle, const char* name, Function& function) {
@@ -48,6 +67,7 @@ void Library::set_up_tcp() {
 }
 
 Result<const Library*> Library::load() {
+  const KeptHandlers kept_handlers;
   std::string why;
   void* handle = nullptr;
   for (const char* name : kNames) {
