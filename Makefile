@@ -32,7 +32,7 @@ SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build build-all demo test test-cpp test-python test-soak parity ecosystem sagemaker lint lint-python \
+.PHONY: help env build build-all demo test test-cpp test-python test-repeat test-soak parity ecosystem sagemaker lint lint-python \
   lint-cpp format bench bench-cpp bench-check clean distclean
 
 help: ## Show this list
@@ -77,8 +77,11 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 	  echo "C++ tests left out: doctest/doctest.h is not installed (apt-get install doctest-dev)"; \
 	fi
 
-test-python: build-all ## Run the Python tests (those marked ecosystem, perf, sagemaker, system or upstream have to be asked for: pytest -m system)
+test-python: build-all ## Run the Python tests (those marked ecosystem, perf, repeat, sagemaker, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
+
+test-repeat: build-all ## Run the tests that do again, at other random moments, what others do a few times; half an hour
+	$(BIN)/python -m pytest -m repeat
 
 # A test that fails once in fifty runs is one that fails for somebody every day.
 test-soak: build ## Run all tests SOAK times (default 50), up to the first failure; takes a day

@@ -45,7 +45,7 @@ def test_without_shutdown(template: Template, number: int) -> None:
     run_once(template, "numpy_without_shutdown", number)
 
 
-@pytest.mark.slow
+@pytest.mark.repeat
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("first", range(100, 300, 20))
 def test_without_destroy_many_times(torch_template: Template, first: int) -> None:
@@ -53,7 +53,7 @@ def test_without_destroy_many_times(torch_template: Template, first: int) -> Non
         run_once(torch_template, "torch_without_destroy", number)
 
 
-@pytest.mark.slow
+@pytest.mark.repeat
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("first", range(100, 300, 20))
 def test_without_shutdown_many_times(template: Template, first: int) -> None:

@@ -29,9 +29,9 @@ LINKS = {
 }
 
 
-def select(cases: Iterable[tuple[Any, ...]], usual: Callable[[Any], bool]) -> list[Any]:
-    """Parameter sets; those that are not usual are marked slow."""
-    return [pytest.param(*case, marks=() if usual(case) else pytest.mark.slow) for case in cases]
+def select(cases: Iterable[tuple[Any, ...]], usual: Callable[[Any], bool], other: str = "slow") -> list[Any]:
+    """Parameter sets; those that are not usual have the mark `other`."""
+    return [pytest.param(*case, marks=() if usual(case) else getattr(pytest.mark, other)) for case in cases]
 
 
 ERROR_SECONDS = 5.0

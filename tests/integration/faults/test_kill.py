@@ -38,14 +38,16 @@ def kill_one(world: World, rng: random.Random) -> None:
         assert_nothing_left(world)
 
 
-@pytest.mark.parametrize(("workers", "number"), select(product(["0", "2"], range(20)), lambda case: case[1] < 2))
+@pytest.mark.parametrize(
+    ("workers", "number"), select(product(["0", "2"], range(20)), lambda case: case[1] < 2, "repeat")
+)
 def test_killed_in_training(torch_template: Template, workers: str, number: int) -> None:
     rng = random.Random(f"{SEED} {workers} {number}")
     print(f"seed {SEED}")
     kill_one(World(4, f"{CASES}:torch_ddp", "30", workers, starter=torch_template), rng)
 
 
-@pytest.mark.parametrize(("link", "number"), select(product(LINKS, range(5)), lambda case: case[1] < 1))
+@pytest.mark.parametrize(("link", "number"), select(product(LINKS, range(5)), lambda case: case[1] < 1, "repeat"))
 def test_killed_without_torch(template: Template, link: str, number: int) -> None:
     rng = random.Random(f"{SEED} {link} {number}")
     print(f"seed {SEED}")
@@ -74,7 +76,7 @@ def test_killed_while_leaving(template: Template, link: str, tmp_path: Path) -> 
         assert_nothing_left(world)
 
 
-@pytest.mark.parametrize(("link", "number"), select(product(LINKS, range(10)), lambda case: case[1] < 2))
+@pytest.mark.parametrize(("link", "number"), select(product(LINKS, range(10)), lambda case: case[1] < 2, "repeat"))
 def test_killed_while_joining(template: Template, link: str, number: int) -> None:
     rng = random.Random(f"{SEED} joining {link} {number}")
     print(f"seed {SEED}")
