@@ -39,7 +39,8 @@ class Backoff {
 
   void reset() noexcept { turns_ = 0; }
   bool is_spinning() const noexcept { return turns_ < spins_; }
-  bool exhausted() const noexcept { return turns_ >= spins_ + yields_; }
+  bool exhausted() const noexcept { return has_yielded(yields_); }
+  bool has_yielded(std::uint32_t times) const noexcept { return turns_ >= spins_ + times; }
   void step() noexcept {
     if (is_spinning()) {
       cpu_pause();

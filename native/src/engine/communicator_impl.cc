@@ -170,15 +170,16 @@ void CommunicatorImpl::adopt(std::unique_ptr<Group> group) {
 }
 
 void CommunicatorImpl::drive_inline(const Request& request) {
-  InlineWait wait;
+  const bool shares_memory = group_->provider != nullptr;
+  InlineWait wait{group_->transport != nullptr};
   bool told = !request.before_waiting;
-  while (running_ && !wait.exhausted()) {
+  for (bool crowded = false; running_ && !wait.exhausted(crowded);) {
     const bool moved = advance();
     if ((has_messages() && advance_messages()) || moved) {
       wait.reset();
       continue;
     }
-    const bool crowded = group_->provider != nullptr && group_->provider->shares_processor();
+    crowded = shares_memory && group_->provider->shares_processor();
     if (wait.is_long(crowded) && !std::exchange(told, true)) request.before_waiting();
     if (crowded) group_->provider->move_apart();
     if (wait.step(crowded, only_news())) inspect();

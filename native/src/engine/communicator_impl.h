@@ -61,6 +61,10 @@ class CommunicatorImpl final : public CompletionSink,
   /// Has something to do that nobody does. Whoever drops the baton and leaves work wakes the engine
   /// thread, so until then it may sleep.
   bool needs_engine() const noexcept { return is_busy() && !baton_.is_taken(); }
+  /// Some of what it waits for comes over a network.
+  bool waits_for_hosts() const noexcept {
+    return phase_.load(std::memory_order_acquire) == Phase::kReady && group_->transport != nullptr;
+  }
   /// One turn of the engine thread. True when anything moved; false also when somebody else holds
   /// the baton.
   bool drive();

@@ -17,11 +17,17 @@ namespace smddp {
 /// own, since Linux 6.18), where a sleeper runs at once.
 class InlineWait {
  public:
+  /// `between_hosts`: some of what is waited for comes over a network. Where ranks share
+  /// processors too, the engine thread takes over soon: it can sleep until either comes.
+  explicit InlineWait(bool between_hosts = false) noexcept : between_hosts_(between_hosts) {}
+
   void reset() noexcept { pauses_ = turns_ = 0; }
   /// Whether the next turn is more than a pause. `crowded`: pausing would only keep those from
   /// running who are waited for.
   bool is_long(bool crowded) const noexcept { return crowded || pauses_ >= kPauses; }
-  bool exhausted() const noexcept { return turns_ >= kTurns; }
+  bool exhausted(bool crowded = false) const noexcept {
+    return turns_ >= (crowded && between_hosts_ ? kTurnsBetweenHosts : kTurns);
+  }
   /// One turn. `news`: what brings all that is waited for and can sleep, or null. True when it is
   /// time to look for deaths and deadlines: after so many turns, because each may take a time
   /// slice.
@@ -43,10 +49,12 @@ class InlineWait {
  private:
   static constexpr std::uint32_t kPauses = 64;
   static constexpr std::uint32_t kTurns = 400;
+  static constexpr std::uint32_t kTurnsBetweenHosts = 16;
   static constexpr std::uint32_t kTurnsPerLook = 32;
   // Nothing but messages and signals is noticed meanwhile.
   static constexpr std::chrono::milliseconds kLongestSleep{20};
 
+  const bool between_hosts_;
   std::uint32_t pauses_ = 0;
   std::uint32_t turns_ = 0;
   std::uint32_t looks_ = 0;

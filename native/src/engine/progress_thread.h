@@ -45,6 +45,7 @@ class ProgressThread {
   void refresh();
   bool drive_all();
   bool is_needed() const;
+  std::uint32_t patience() const;
   void sleep();
   void ring() noexcept;
 

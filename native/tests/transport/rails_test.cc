@@ -39,7 +39,7 @@ struct Side {
 
   bool progress() {
     // There is no epoll here: each socket may have something at any time.
-    for (SocketStream* rail : rails) rail->on_event();
+    for (SocketStream* rail : rails) rail->on_event(true);
     sink.in_progress = true;
     const bool moved = connection.progress(sink);
     sink.in_progress = false;

@@ -80,7 +80,7 @@ ssize_t RailLink::receive(Arrivals& arrivals) {
     pieces[count++] = {place.to, place.bytes};
   }
   pieces[count++] = {staging_.data() + end_, staging_.size() - end_};
-  const ssize_t got = socket_.read(std::span{pieces.data(), count}, 0);
+  const ssize_t got = socket_.read(std::span{pieces.data(), count}, missing());
   if (got <= 0) return got;
   const auto bytes = static_cast<std::size_t>(got);
   place.bytes = std::min(bytes, place.bytes);
@@ -115,7 +115,7 @@ void RailLink::lose(const End& end) {
   how_ = end;
   lost_at_ = Clock::now();
   sent_ = sizeof(header_) + header_.bytes;
-  socket_.on_event();
+  socket_.on_event(true);
 }
 
 void RailLink::close() noexcept {

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -16,6 +17,16 @@ namespace {
 
 // Bounds what a destructor throws away from a peer that goes on sending: 32 MiB.
 constexpr int kDiscardedReads = 2048;
+
+// Waking up and reading takes as long as some 16 KiB do on a line of 10 Gbit/s.
+constexpr std::size_t kLeastGathered = std::size_t{16} << 10;
+constexpr std::size_t kMostGathered = std::size_t{64} << 10;
+
+std::size_t size_of(std::span<const iovec> pieces) {
+  std::size_t bytes = 0;
+  for (const iovec& piece : pieces) bytes += piece.iov_len;
+  return bytes;
+}
 
 msghdr message_of(std::span<const iovec> pieces) {
   msghdr message{};
@@ -50,11 +61,33 @@ ssize_t SocketStream::write(std::span<const iovec> pieces) {
   return sent;
 }
 
-ssize_t SocketStream::read(std::span<const iovec> pieces, std::size_t /*lasting*/) {
+ssize_t SocketStream::read(std::span<const iovec> pieces, std::size_t lasting) {
+  if (!readable_) {
+    errno = EAGAIN;
+    return -1;
+  }
   msghdr message = message_of(pieces);
   const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
-  if (got < 0 && errno == EAGAIN) readable_ = false;
+  const std::size_t bytes = got < 0 ? 0 : static_cast<std::size_t>(got);
+  // What comes later is an event of its own, and so is the peer's end, unless it is known.
+  const bool is_drained = got < 0 ? errno == EAGAIN : bytes < size_of(pieces) && !ended_;
+  if (is_drained) {
+    readable_ = false;
+    let_gather(lasting > bytes ? lasting - bytes : 0);
+    if (got < 0) errno = EAGAIN;
+  }
   return got;
+}
+
+/// Where `left` bytes of a message are still to come, waking up for each packet of them would cost
+/// more than all else that is done with them.
+void SocketStream::let_gather(std::size_t left) noexcept {
+  const std::size_t wanted = left < kLeastGathered ? 1 : std::min(left, kMostGathered);
+  if (wanted == gathered_) return;
+  const int bytes = static_cast<int>(wanted);
+  // Where that fails, the socket tells sooner.
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+  gathered_ = wanted;
 }
 
 Status SocketStream::check_host() {

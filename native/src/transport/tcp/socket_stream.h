@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -17,8 +18,11 @@ class SocketStream final : public TcpStream {
   ~SocketStream() override;
 
   int descriptor() const noexcept { return socket_.get(); }
-  /// The socket may be read or written again.
-  void on_event() noexcept { readable_ = writable_ = true; }
+  /// The socket may be read or written again; `ended`: the peer writes nothing more.
+  void on_event(bool ended) noexcept {
+    readable_ = writable_ = true;
+    ended_ |= ended;
+  }
 
   ssize_t write(std::span<const iovec> pieces) override;
   ssize_t read(std::span<const iovec> pieces, std::size_t lasting) override;
@@ -34,9 +38,13 @@ class SocketStream final : public TcpStream {
   std::size_t unacknowledged() const noexcept;
 
  private:
+  void let_gather(std::size_t left) noexcept;
+
   GuardedFd socket_;
   bool readable_ = true;
   bool writable_ = true;
+  bool ended_ = false;
+  std::size_t gathered_ = 1;  ///< the system tells no sooner than when so many bytes are there
 };
 
 }  // namespace smddp

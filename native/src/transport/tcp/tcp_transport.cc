@@ -206,7 +206,9 @@ int TcpTransport::collect_events(std::chrono::milliseconds patience) noexcept {
     const int timeout = total > 0 ? 0 : static_cast<int>(patience.count());
     count = ::epoll_wait(epoll_.get(), events.data(), most, timeout);
     for (int i = 0; i < count; ++i) {
-      static_cast<SocketStream*>(events[static_cast<std::size_t>(i)].data.ptr)->on_event();
+      const epoll_event& event = events[static_cast<std::size_t>(i)];
+      const bool ended = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+      static_cast<SocketStream*>(event.data.ptr)->on_event(ended);
     }
     total += std::max(count, 0);
   } while (count == most);
