@@ -6,6 +6,8 @@
 
 #include "smddp/types.h"
 
+#include "reduce/reduce.h"
+
 namespace smddp::reduce {
 
 /// Arrays usually begin at the same place of a page, so that more of them, written at the same
@@ -27,11 +29,21 @@ using Kernel = void (*)(const KernelArgs&);
 /// All kernels compiled for one instruction set. A null entry means that the operation is not
 /// defined on the dtype.
 struct KernelTable {
-  std::string_view name;  ///< "avx512", "avx2" or "baseline"
-  Kernel kernels[kDTypeCount][kReduceOpCount];
+  using ByOperation = Kernel[kDTypeCount][kReduceOpCount];
 
-  constexpr Kernel find(DType dtype, ReduceOp op) const {
-    return kernels[static_cast<std::size_t>(dtype)][static_cast<std::size_t>(op)];
+  std::string_view name;  ///< "avx512", "avx2" or "baseline"
+  ByOperation kernels;
+  ByOperation widening;   ///< to float32
+  ByOperation narrowing;  ///< from float32
+
+  constexpr Kernel find(DType dtype, ReduceOp op) const { return find({dtype, dtype}, op); }
+  constexpr Kernel find(const ReduceTypes& types, ReduceOp op) const {
+    const auto operation = static_cast<std::size_t>(op);
+    const auto source = static_cast<std::size_t>(types.source);
+    const auto target = static_cast<std::size_t>(types.target);
+    if (types.source == types.target) return kernels[source][operation];
+    if (types.target == DType::kFloat32) return widening[source][operation];
+    return types.source == DType::kFloat32 ? narrowing[target][operation] : nullptr;
   }
 };
 

@@ -15,16 +15,17 @@ const reduce::KernelTable& best_kernels() {
   return best;
 }
 
-[[noreturn]] void abort_undefined(DType dtype, ReduceOp op, int divisor, std::size_t source_count,
-                                  std::size_t target_count) {
+[[noreturn]] void abort_undefined(const ReduceTypes& types, ReduceOp op, int divisor,
+                                  std::size_t source_count, std::size_t target_count) {
   const std::string_view op_name = name_of(op);
-  const std::string_view dtype_name = name_of(dtype);
+  const std::string_view source = name_of(types.source);
+  const std::string_view target = name_of(types.target);
   std::fprintf(stderr,
-               "smddp: reduce_sources: %.*s of %.*s, %zu sources, %zu targets, divisor %d is not "
-               "defined\n",
-               static_cast<int>(op_name.size()), op_name.data(),
-               static_cast<int>(dtype_name.size()), dtype_name.data(), source_count, target_count,
-               divisor);
+               "smddp: reduce_sources: %.*s of %zu sources of %.*s into %zu targets of %.*s, "
+               "divisor %d, is not defined\n",
+               static_cast<int>(op_name.size()), op_name.data(), source_count,
+               static_cast<int>(source.size()), source.data(), target_count,
+               static_cast<int>(target.size()), target.data(), divisor);
   std::abort();
 }
 
@@ -41,17 +42,23 @@ const KernelTable* kernels_for(std::string_view name) {
 
 }  // namespace reduce
 
-void reduce_sources(DType dtype, ReduceOp op, int divisor,
+void reduce_sources(const ReduceTypes& types, ReduceOp op, int divisor,
                     std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                     std::size_t count) {
-  const reduce::Kernel kernel = best_kernels().find(dtype, op);
-  const bool divides_bool = dtype == DType::kBool && divisor > 1;
+  const reduce::Kernel kernel = best_kernels().find(types, op);
+  const bool divides_bool = types.source == DType::kBool && divisor > 1;
   if (kernel == nullptr || divides_bool || sources.empty() || targets.empty())
-    abort_undefined(dtype, op, divisor, sources.size(), targets.size());
+    abort_undefined(types, op, divisor, sources.size(), targets.size());
   const std::size_t together = std::min(targets.size(), reduce::kMostTargets);
   kernel({sources.data(), sources.size(), targets.data(), together, count, divisor});
   for (std::byte* const target : targets.subspan(together))
-    std::memcpy(target, targets.front(), count * size_of(dtype));
+    std::memcpy(target, targets.front(), count * size_of(types.target));
+}
+
+void reduce_sources(DType dtype, ReduceOp op, int divisor,
+                    std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
+                    std::size_t count) {
+  reduce_sources(ReduceTypes{dtype, dtype}, op, divisor, sources, targets, count);
 }
 
 std::string_view simd_name() { return best_kernels().name; }

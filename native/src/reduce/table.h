@@ -26,16 +26,33 @@ class TableBuilder {
     builder.template add_integer<std::uint32_t>(DType::kUint32);
     builder.template add_integer<std::uint64_t>(DType::kUint64);
     builder.add_bool();
+    builder.template add_partial<Float16>(DType::kFloat16);
+    builder.template add_partial<BFloat16>(DType::kBFloat16);
     return builder.table_;
   }
 
  private:
-  consteval explicit TableBuilder(std::string_view name) : table_{name, {}} {}
+  consteval explicit TableBuilder(std::string_view name) : table_{name, {}, {}, {}} {}
 
   template <class Element, class Op>
   consteval void add(DType dtype, ReduceOp op) {
     table_.kernels[static_cast<std::size_t>(dtype)][static_cast<std::size_t>(op)] =
-        &reduce_kernel<Isa, Element, Op>;
+        &reduce_kernel<Isa, Element, Element, Op>;
+  }
+
+  /// Into sums that are kept in float32, and of such.
+  template <class Element>
+  consteval void add_partial(DType dtype) {
+    add_partial<Element, Sum>(dtype, ReduceOp::kSum);
+    add_partial<Element, Product>(dtype, ReduceOp::kProduct);
+  }
+
+  template <class Element, class Op>
+  consteval void add_partial(DType dtype, ReduceOp op) {
+    const auto row = static_cast<std::size_t>(dtype);
+    const auto column = static_cast<std::size_t>(op);
+    table_.widening[row][column] = &reduce_kernel<Isa, Element, Plain<float>, Op>;
+    table_.narrowing[row][column] = &reduce_kernel<Isa, Plain<float>, Element, Op>;
   }
 
   template <class Element>

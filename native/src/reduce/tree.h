@@ -117,31 +117,30 @@ void reduce_block(Sources sources, Targets targets, std::size_t count, Finish fi
   reduce_fused<Isa, Partial, Out, Op, 2>({halves, 2, 0}, targets, count, finish);
 }
 
-template <class Isa, class Element, class Op, class Finish>
+template <class Isa, class In, class Out, class Op, class Finish>
 void reduce_all(const KernelArgs& args, Finish finish) {
   const Sources sources = {args.sources, args.source_count, 0};
   if (is_fused(sources.count)) {
-    return reduce_in_one_pass<Isa, Element, Element, Op>(
-        sources, {args.targets, args.target_count, 0}, args.count, finish);
+    return reduce_in_one_pass<Isa, In, Out, Op>(sources, {args.targets, args.target_count, 0},
+                                                args.count, finish);
   }
-  constexpr std::size_t kBlockElements = kBlockBytes / sizeof(typename Element::Computed);
+  constexpr std::size_t kBlockElements = kBlockBytes / sizeof(typename In::Computed);
   for (std::size_t first = 0; first < args.count; first += kBlockElements) {
     const std::size_t rest = args.count - first;
     const std::size_t count = rest < kBlockElements ? rest : kBlockElements;
-    reduce_block<Isa, Element, Element, Op>({sources.data, sources.count, first},
-                                            {args.targets, args.target_count, first}, count,
-                                            finish);
+    reduce_block<Isa, In, Out, Op>({sources.data, sources.count, first},
+                                   {args.targets, args.target_count, first}, count, finish);
   }
 }
 
-template <class Isa, class Element, class Op>
+template <class Isa, class In, class Out, class Op>
 void reduce_kernel(const KernelArgs& args) {
-  if (args.divisor <= 1) return reduce_all<Isa, Element, Op>(args, AsItIs{});
-  if constexpr (std::is_floating_point_v<typename Element::Computed>) {
+  if (args.divisor <= 1) return reduce_all<Isa, In, Out, Op>(args, AsItIs{});
+  if constexpr (std::is_floating_point_v<typename In::Computed>) {
     if (is_power_of_two(args.divisor))
-      return reduce_all<Isa, Element, Op>(args, Scaled{1.0 / args.divisor});
+      return reduce_all<Isa, In, Out, Op>(args, Scaled{1.0 / args.divisor});
   }
-  reduce_all<Isa, Element, Op>(args, Divided{args.divisor});
+  reduce_all<Isa, In, Out, Op>(args, Divided{args.divisor});
 }
 
 }  // namespace

@@ -38,6 +38,29 @@ TEST_CASE("each table has exactly the defined operations") {
   }
 }
 
+TEST_CASE("float32 holds sums and products of 16-bit floats, and of nothing else") {
+  const auto is_narrow = [](DType dtype) {
+    return dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+  };
+  for (const reduce::KernelTable* table : reduce::available_kernels()) {
+    for (const DType source : test::kAllDTypes) {
+      for (const DType target : test::kAllDTypes) {
+        if (source == target) continue;
+        const bool converts = (is_narrow(source) && target == DType::kFloat32) ||
+                              (source == DType::kFloat32 && is_narrow(target));
+        for (const ReduceOp op : test::kAllOps) {
+          CAPTURE(name_of(source));
+          CAPTURE(name_of(target));
+          CAPTURE(name_of(op));
+          const bool adds = op == ReduceOp::kSum || op == ReduceOp::kProduct;
+          const bool found = table->find({source, target}, op) != nullptr;
+          CHECK(found == (converts && adds));
+        }
+      }
+    }
+  }
+}
+
 /// Whether the call ends the process with SIGABRT; made in a child, whose message is dropped.
 bool aborts(DType dtype, ReduceOp op, int divisor, std::size_t source_count,
             std::size_t target_count = 1) {

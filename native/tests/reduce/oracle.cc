@@ -153,25 +153,28 @@ std::uint64_t reduce_integers(const Reduction& reduction, std::span<const std::u
 Bytes expected_result(const Reduction& reduction, const std::vector<Bytes>& sources,
                       std::size_t source_count) {
   const std::size_t size = size_of(reduction.dtype);
-  Bytes result(sources[0].size());
+  const std::size_t result_size = size_of(reduction.target_dtype());
+  const std::size_t count = sources[0].size() / size;
+  Bytes result(count * result_size);
   std::vector<double> floats(source_count);
   std::vector<std::uint64_t> integers(source_count);
-  for (std::size_t at = 0; at < result.size(); at += size) {
+  for (std::size_t i = 0; i < count; ++i) {
     for (std::size_t k = 0; k < source_count; ++k) {
+      const std::byte* const from = &sources[k][i * size];
       if (is_floating(reduction.dtype)) {
-        floats[k] = read_float(reduction.dtype, &sources[k][at]);
+        floats[k] = read_float(reduction.dtype, from);
       } else {
         std::uint64_t raw = 0;
-        std::memcpy(&raw, &sources[k][at],
-                    size);  // little endian, as every machine that we build for
+        std::memcpy(&raw, from, size);  // little endian, as every machine that we build for
         integers[k] = wrap(reduction.dtype, raw);
       }
     }
+    std::byte* const to = &result[i * result_size];
     if (is_floating(reduction.dtype)) {
-      write_float(reduction.dtype, &result[at], reduce_floats(reduction, floats));
+      write_float(reduction.target_dtype(), to, reduce_floats(reduction, floats));
     } else {
       const std::uint64_t value = reduce_integers(reduction, integers);
-      std::memcpy(&result[at], &value, size);
+      std::memcpy(to, &value, size);
     }
   }
   return result;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "smddp/types.h"
@@ -13,6 +14,9 @@ struct Reduction {
   DType dtype;
   ReduceOp op;
   int divisor = 1;
+  std::optional<DType> target{};  ///< of the result, where it is another one
+
+  DType target_dtype() const { return target.value_or(dtype); }
 };
 
 /// What `reduce_sources` must write, bit by bit: element after element, one operation after the

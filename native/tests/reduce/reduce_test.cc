@@ -58,8 +58,9 @@ std::size_t first_difference(const std::byte* got, const std::byte* want, std::s
 /// Runs one reduction with each instruction set into a target between two guards.
 void check_all_kernels(const Reduction& reduction, const Placed& placed, const Bytes& want,
                        std::size_t count) {
-  const std::size_t size = size_of(reduction.dtype);
+  const std::size_t size = size_of(reduction.target_dtype());
   CAPTURE(name_of(reduction.dtype));
+  CAPTURE(name_of(reduction.target_dtype()));
   CAPTURE(name_of(reduction.op));
   CAPTURE(reduction.divisor);
   CAPTURE(placed.pointers().size());
@@ -68,8 +69,9 @@ void check_all_kernels(const Reduction& reduction, const Placed& placed, const B
     CAPTURE(table->name);
     Bytes target((count + 2) * size, kUntouched);
     std::byte* const inside = &target[size];
-    table->find(reduction.dtype,
-                reduction.op)(args_for(reduction, placed.pointers(), {&inside, 1}, count));
+    const reduce::Kernel kernel =
+        table->find({reduction.dtype, reduction.target_dtype()}, reduction.op);
+    kernel(args_for(reduction, placed.pointers(), {&inside, 1}, count));
     REQUIRE(first_difference(inside, want.data(), count, size) == count);
     REQUIRE(target.front() == kUntouched);
     REQUIRE(target[size - 1] == kUntouched);
@@ -125,6 +127,49 @@ TEST_CASE("several blocks of partial results") {
       const Reduction reduction = {dtype, ReduceOp::kSum, divisor};
       check_all_kernels(reduction, placed, test::expected_result(reduction, sources, 6), kCount);
     }
+  }
+}
+
+TEST_CASE("16-bit floats into sums that are kept in float32, and those into 16 bits") {
+  std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kCount = 4099;
+  for (const DType narrow : {DType::kFloat16, DType::kBFloat16}) {
+    for (const auto& [source, target] :
+         {ReduceTypes{narrow, DType::kFloat32}, ReduceTypes{DType::kFloat32, narrow}}) {
+      const std::vector<Bytes> sources = test::random_sources(source, 17, kCount, random);
+      for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kProduct}) {
+        for (const std::size_t source_count : {1, 2, 3, 5, 8, 17}) {
+          const Placed placed(sources, source_count, size_of(source));
+          for (const int divisor : {1, 3, 8}) {
+            const Reduction reduction = {source, op, divisor, target};
+            const Bytes want = test::expected_result(reduction, sources, source_count);
+            for (const std::size_t count : {0, 1, 7, 1000, 4099})
+              check_all_kernels(reduction, placed, want, count);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a sum cut into two that are kept in float32 is the whole one") {
+  std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kCount = 3001;
+  for (const DType narrow : {DType::kFloat16, DType::kBFloat16}) {
+    const std::vector<Bytes> sources = test::random_sources(narrow, 8, kCount, random);
+    const Placed placed(sources, 8, 2);
+    std::vector<Bytes> halves(2, Bytes(4 * kCount));
+    std::byte* const targets[] = {halves[0].data(), halves[1].data()};
+    const std::byte* const partials[] = {halves[0].data(), halves[1].data()};
+    for (std::size_t half = 0; half < 2; ++half) {
+      reduce_sources({narrow, DType::kFloat32}, ReduceOp::kSum, 1,
+                     placed.pointers().subspan(4 * half, 4), {&targets[half], 1}, kCount);
+    }
+    Bytes got(2 * kCount);
+    std::byte* const result = got.data();
+    reduce_sources({DType::kFloat32, narrow}, ReduceOp::kSum, 8, partials, {&result, 1}, kCount);
+    const Bytes want = test::expected_result({narrow, ReduceOp::kSum, 8}, sources, 8);
+    CHECK(first_difference(got.data(), want.data(), kCount, 2) == kCount);
   }
 }
 
