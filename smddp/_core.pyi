@@ -60,6 +60,7 @@ class Config:
     stripe_bytes: int
     topology: bytes
     order: str
+    partials: str
     algorithm: str
     ofi_provider: str
     timeout: timedelta
@@ -126,6 +127,7 @@ class CollectiveCall:
 class PlanSettings:
     costs: Costs
     order: str
+    partials: str
 
 class PlanOption:
     algorithm: str

@@ -137,6 +137,17 @@ SETTINGS: tuple[Setting, ...] = (
         "order differs, and for float16 and bfloat16 by algorithms that round more than once.",
     ),
     Setting(
+        name="SMDDP_PARTIALS",
+        field="partials",
+        default="native",
+        parse=choice_of("native", "fp32"),
+        range="native, fp32",
+        help="What partial sums (also of averages and products) of float16 and bfloat16 tensors are between hosts; the "
+        "same on all ranks. native: as the tensor, so that a result is rounded once inside the hosts and once between "
+        "them. fp32: float32, rounded once in all, with the same bits on 1, 2 or 4 hosts of 8, 4 or 2 ranks; on the "
+        "way to where they are added they take twice the bytes.",
+    ),
+    Setting(
         name="SMDDP_ALGORITHM",
         field="algorithm",
         default="",
@@ -236,6 +247,7 @@ class Settings:
     stripe_bytes: int = 128 * 1024
     topology: str = ""
     order: str = "canonical"
+    partials: str = "native"
     algorithm: str = ""
     ofi_provider: str = "auto"
     timeout: float = 300.0
@@ -305,8 +317,8 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
         SMDDPConfigError: SMDDP_TOPOLOGY means nothing, or its file has a mistake.
     """
     plain = (
-        *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "algorithm"),
-        *("ofi_provider", "stripe_bytes", "chunk_bytes", "log_level", "log_file"),
+        *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "partials"),
+        *("algorithm", "ofi_provider", "stripe_bytes", "chunk_bytes", "log_level", "log_file"),
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)

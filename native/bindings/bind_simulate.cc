@@ -38,7 +38,8 @@ void bind_plans(py::module_& module) {
   py::class_<PlanSettings>(module, "PlanSettings")
       .def(py::init<>())
       .def_readwrite("costs", &PlanSettings::costs)
-      .def_readwrite("order", &PlanSettings::order);
+      .def_readwrite("order", &PlanSettings::order)
+      .def_readwrite("partials", &PlanSettings::partials);
   py::class_<PlanOption>(module, "PlanOption")
       .def_readonly("algorithm", &PlanOption::algorithm)
       .def_readonly("seconds", &PlanOption::seconds)

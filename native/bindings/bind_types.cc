@@ -49,6 +49,7 @@ void bind_types(py::module_& module) {
           "topology", [](const Config& config) { return py::bytes(config.topology); },
           [](Config& config, const py::bytes& topology) { config.topology = topology; })
       .def_readwrite("order", &Config::order)
+      .def_readwrite("partials", &Config::partials)
       .def_readwrite("algorithm", &Config::algorithm)
       .def_readwrite("ofi_provider", &Config::ofi_provider)
       .def_readwrite("timeout", &Config::timeout)

@@ -58,18 +58,21 @@ class Network:
         costs: of messages, links and memory; None: as the engine takes them for the topology.
         machine: what the simulator knows besides; None: nothing that costs.
         order: as SMDDP_ORDER.
+        partials: as SMDDP_PARTIALS.
     """
 
     topology: Topology
     costs: _core.Costs | None = None
     machine: _core.SimulatedMachine | None = None
     order: str = "canonical"
+    partials: str = "native"
 
     def settings(self) -> _core.PlanSettings:
         """What the planner knows."""
         settings = _core.PlanSettings()
         settings.costs = self.costs or _core.costs_between(to_native(self.topology))
         settings.order = self.order
+        settings.partials = self.partials
         return settings
 
 

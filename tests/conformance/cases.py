@@ -23,6 +23,7 @@ __all__ = [
     "buffers_of",
     "cases_of",
     "order_cases",
+    "partial_cases",
     "submit",
 ]
 
@@ -102,22 +103,23 @@ class Values:
             pool = self._pools[dtype, rank] = random_values(dtype, max(count, COUNTS[-1]), generator)
         return pool
 
-    def plays(self, cases: Sequence[Case], placement: Placement) -> list[Play]:
+    def plays(self, cases: Sequence[Case], placement: Placement, partials: str = "native") -> list[Play]:
         """The cases with their results."""
-        return [Play(case, self.expected(case, placement)) for case in cases]
+        return [Play(case, self.expected(case, placement, partials)) for case in cases]
 
-    def expected(self, case: Case, placement: Placement) -> list[Array]:
+    def expected(self, case: Case, placement: Placement, partials: str = "native") -> list[Array]:
         """The result on each rank. Empty where a rank gets none."""
         brought = [self.of(case, rank) for rank in range(self.world)]
         nothing = np.empty(0, storage(case.dtype))
         match case.collective:
             case "all_reduce":
-                return [reduced(case.dtype, case.op, brought, placement)] * self.world
+                return [reduced(case.dtype, case.op, brought, placement, partials)] * self.world
             case "reduce":
-                whole = reduced(case.dtype, case.op, brought, placement)
+                whole = reduced(case.dtype, case.op, brought, placement, partials)
                 return [whole if rank == case.root else nothing for rank in range(self.world)]
             case "reduce_scatter":
-                return cut(reduced(case.dtype, case.op, brought, placement), blocks(case, self.world))
+                whole = reduced(case.dtype, case.op, brought, placement, partials)
+                return cut(whole, blocks(case, self.world))
             case "all_gather":
                 return [np.concatenate(brought)] * self.world
             case "gather":
@@ -280,6 +282,29 @@ def order_cases(dtype: str, count: int) -> list[Case]:
         for collective in ("all_reduce", "reduce", "reduce_scatter")
         for op in ("sum", "product", "average")
     ]
+
+
+def partial_cases(dtype: str, world: int) -> Iterator[Case]:
+    """Sums, averages and products of a 16-bit float: every size, root and manner of calling."""
+    number = 0
+    for collective in REDUCING:
+        roots = range(world) if collective in ROOTED else (0,)
+        layouts: list[tuple[int, tuple[int, ...]]] = [(count, ()) for count in COUNTS]
+        if collective in BLOCKWISE:
+            layouts = [(count, ()) for count in COUNTS[:-2]] + [(0, counts) for counts in _uneven(world)]
+        for root in roots:
+            for count, counts in layouts:
+                number += 1
+                yield Case(
+                    collective=collective,
+                    dtype=dtype,
+                    op=("sum", "average", "product", "max")[number % 4],
+                    root=root,
+                    count=count,
+                    counts=counts,
+                    in_place=number % 2 == 1,
+                    synchronous=number % 3 != 0,
+                )
 
 
 def _types(collective: str, world: int) -> Iterator[Case]:

@@ -38,6 +38,7 @@ class Fabric:
     host: Callable[[int, int], str]  # of a rank in a world of a size
     algorithm: str = ""
     order: str = "canonical"
+    partials: str = "native"
 
     def placement(self, world: int) -> Placement:
         """Which ranks share memory."""
@@ -106,6 +107,7 @@ class World:
         config.host_id = self.fabric.host(rank, self.size)
         config.algorithm = self.fabric.algorithm
         config.order = self.fabric.order
+        config.partials = self.fabric.partials
         config.chunk_bytes = CHUNK_BYTES
         config.timeout = timedelta(seconds=OPERATION_SECONDS)
         return config

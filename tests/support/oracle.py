@@ -109,26 +109,24 @@ def random_values(dtype: str, count: int, generator: np.random.Generator) -> Arr
     return _stored(dtype, np.copysign(0.5 + np.abs(spread), spread))
 
 
-def reduced(dtype: str, op: str, contributions: Sequence[Array], placement: Placement) -> Array:
+def reduced(
+    dtype: str, op: str, contributions: Sequence[Array], placement: Placement, partials: str = "native"
+) -> Array:
     """The reduction of one array per rank, added in the canonical order of the placement.
 
     First the balanced tree over the ranks of each host, then the one over hosts. 16-bit floats are added in
-    float32 and rounded once at each of these levels. An average is the sum, divided once at the end.
+    float32 and rounded once at each of these levels; with `partials` "fp32" at the last one only. An average is the
+    sum, divided once at the end.
     """
     divisor = len(contributions) if op == "average" else 1
-    op = "sum" if op == "average" else op
-    if len(placement) == 1:
-        return _level(dtype, op, contributions, divisor)
-    partials = [_level(dtype, op, [contributions[rank] for rank in host], 1) for host in placement]
-    return _level(dtype, op, partials, divisor)
-
-
-def _level(dtype: str, op: str, sources: Sequence[Array], divisor: int) -> Array:
-    combine = (_BOOLS if dtype == "bool" else _NUMBERS)[op]
-    whole = _tree([_computed(dtype, source) for source in sources], combine)
-    if divisor > 1:
-        whole = _divided(whole, divisor)
-    return _stored(dtype, whole)
+    combine = (_BOOLS if dtype == "bool" else _NUMBERS)["sum" if op == "average" else op]
+    computed = [_computed(dtype, array) for array in contributions]
+    if len(placement) > 1:
+        computed = [_tree([computed[rank] for rank in host], combine) for host in placement]
+        if partials == "native":
+            computed = [_computed(dtype, _stored(dtype, partial)) for partial in computed]
+    whole = _tree(computed, combine)
+    return _stored(dtype, _divided(whole, divisor) if divisor > 1 else whole)
 
 
 def _tree(values: Sequence[Array], combine: Combine) -> Array:

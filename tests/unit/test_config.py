@@ -174,7 +174,8 @@ def test_native_form() -> None:
     assert (native.timeout, native.leave_grace) == (timedelta(seconds=1.5), timedelta(seconds=0.25))
     assert native.log_level == "INFO"
     assert (native.socket_ifname, native.topology) == ("", b"")
-    assert (native.order, native.algorithm) == ("canonical", "")
+    assert (native.order, native.partials, native.algorithm) == ("canonical", "native", "")
+    assert to_native(Settings(partials="fp32")).partials == "fp32"
     chosen = to_native(Settings(order="any", algorithm="all_reduce=ring"))
     assert (chosen.order, chosen.algorithm) == ("any", "all_reduce=ring")
     assert to_native(Settings(socket_ifname="eth")).socket_ifname == "eth"

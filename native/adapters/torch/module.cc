@@ -77,6 +77,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
           "topology", [](const smddp::Config& config) { return py::bytes(config.topology); },
           [](smddp::Config& config, const py::bytes& topology) { config.topology = topology; })
       .def_readwrite("order", &smddp::Config::order)
+      .def_readwrite("partials", &smddp::Config::partials)
       .def_readwrite("algorithm", &smddp::Config::algorithm)
       .def_readwrite("ofi_provider", &smddp::Config::ofi_provider)
       .def_readwrite("timeout", &smddp::Config::timeout)

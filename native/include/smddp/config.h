@@ -17,9 +17,10 @@ struct Config {
   std::string socket_ifname;              ///< which interfaces, see select_interfaces
   std::size_t stripe_bytes = 128 * 1024;  ///< tcp: over one rail at a time, where there are several
   std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
-  std::string order = "canonical";    ///< any: sums in other orders too
-  std::string algorithm;              ///< "all_reduce=ring,broadcast=tree" instead of the fastest
-  std::string ofi_provider = "auto";  ///< libfabric's provider for transport ofi
+  std::string order = "canonical";  ///< any: sums in other orders too
+  std::string partials = "native";  ///< fp32: what partial sums of 16-bit floats are between hosts
+  std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest
+  std::string ofi_provider = "auto";               ///< libfabric's provider for transport ofi
   std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none
   std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
   std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order

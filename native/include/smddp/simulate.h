@@ -34,10 +34,11 @@ struct PlanOption {
   std::string excluded{};  ///< why it may not be used; empty: it may
 };
 
-/// What all ranks agree on besides the topology: the costs, and SMDDP_ORDER.
+/// What all ranks agree on besides the topology: the costs, SMDDP_ORDER and SMDDP_PARTIALS.
 struct PlanSettings {
   Costs costs{};
   std::string order = "canonical";
+  std::string partials = "native";
 };
 
 /// All algorithms of the collective: those that may be used first, the planner's choice before all.

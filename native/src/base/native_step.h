@@ -8,8 +8,10 @@
 
 namespace smddp {
 
-/// Which buffer a range lies in. Offsets are relative, so one plan serves any buffers.
-enum class Space : std::uint8_t { kNone, kIn, kOut, kScratch };
+/// Which buffer a range lies in. Offsets are relative, so one plan serves any buffers. The buffer
+/// says what its elements are: kPartials holds sums of some ranks' contributions, in the plan's
+/// dtype for them, and the others elements of the call's dtype.
+enum class Space : std::uint8_t { kNone, kIn, kOut, kScratch, kPartials };
 
 /// Elements [offset, offset + count) of a buffer.
 struct Range {
@@ -43,7 +45,7 @@ struct Part {
 ///   kScatter        local rank j: out = root's in[in_parts[j]]
 ///   kAllToAll       out[out_parts[j]] of rank k = in[in_parts[k]] of rank j
 /// `in` and `out` may be the same memory or parts of it, as the in-place form of the collective has
-/// it.
+/// it. Those of kReduceScatter may differ in dtype.
 struct NativeStep {
   Collective collective = Collective::kBarrier;
   Range in;

@@ -93,7 +93,8 @@ Result<std::unique_ptr<Group>> Connector::run() {
       select_interfaces(config_.socket_ifname, list_interfaces());
   if (!interfaces.ok()) return interfaces.status();
   interfaces_ = std::move(interfaces).value();
-  Result<Policy> policy = parse_policy(config_.order, config_.algorithm);
+  Result<Policy> policy = parse_policy(
+      {.order = config_.order, .partials = config_.partials, .wanted = config_.algorithm});
   if (!policy.ok()) return policy.status();
   group_->policy = std::move(policy).value();
   group_->self = options_.rank;
@@ -152,6 +153,7 @@ Result<Roster> Connector::meet(const std::string& round, const RankInfo& mine,
       "SMDDP_TRANSPORT=" + config_.transport +
       " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes) +
       " SMDDP_TOPOLOGY=" + topology_mark(config_.topology) + " SMDDP_ORDER=" + config_.order +
+      " SMDDP_PARTIALS=" + config_.partials +
       " SMDDP_ALGORITHM=" + (config_.algorithm.empty() ? "(none)" : config_.algorithm);
   return exchange(store,
                   Introduction{.mine = mine,

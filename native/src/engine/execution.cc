@@ -6,14 +6,22 @@
 #include "reduce/reduce.h"
 
 namespace smddp {
+namespace {
+
+constexpr std::size_t kLine = 64;  // bytes of a cache line
+
+}  // namespace
 
 Status Execution::start(const Plan& plan, const Request& request, const Signature& signature) {
   plan_ = &plan;
   request_ = &request;
-  element_bytes_ = size_of(request.dtype);
+  types_ = {request.dtype, plan.partials};
+  element_bytes_ = size_of(types_.dtype);
+  partial_bytes_ = size_of(types_.partials);
   envelope_ = to_envelope(signature);
   sequence_ = signature.sequence;
-  const std::size_t scratch_bytes = plan_->scratch_count * element_bytes_;
+  first_partial_ = (plan.scratch_count * element_bytes_ + kLine - 1) / kLine * kLine;
+  const std::size_t scratch_bytes = first_partial_ + plan.partial_count * partial_bytes_;
   if (!scratch_.reserve(scratch_bytes)) {
     remaining_ = 1;  // never over
     return Status{StatusCode::kSystem, "no memory for " + std::to_string(scratch_bytes) +
@@ -27,18 +35,23 @@ Status Execution::start(const Plan& plan, const Request& request, const Signatur
   return Status{};
 }
 
+std::byte* Execution::own_memory(const Range& range) const {
+  if (scratch_.data() == nullptr) return nullptr;
+  const std::size_t first = range.space == Space::kPartials ? first_partial_ : 0;
+  return scratch_.data() + first + range.offset * width_of(range.space);
+}
+
 const std::byte* Execution::source(const Range& range) const {
-  const void* base = range.space == Space::kIn    ? request_->in
-                     : range.space == Space::kOut ? request_->out
-                                                  : scratch_.data();
+  if (range.space != Space::kIn && range.space != Space::kOut) return own_memory(range);
+  const void* base = range.space == Space::kIn ? request_->in : request_->out;
   if (base == nullptr) return nullptr;
   return static_cast<const std::byte*>(base) + range.offset * element_bytes_;
 }
 
 std::byte* Execution::target(const Range& range) {
-  void* base = range.space == Space::kOut ? request_->out : scratch_.data();
-  if (base == nullptr) return nullptr;
-  return static_cast<std::byte*>(base) + range.offset * element_bytes_;
+  if (range.space != Space::kOut) return own_memory(range);
+  if (request_->out == nullptr) return nullptr;
+  return static_cast<std::byte*>(request_->out) + range.offset * element_bytes_;
 }
 
 bool Execution::is_ready(std::size_t index) const {
@@ -112,11 +125,10 @@ Status Execution::begin(std::size_t index) {
 Status Execution::post_message(const Step& step, Token token) {
   if (step.kind == StepKind::kSend) {
     const Range& range = step.sources[0];
-    const SendDesc send{source(range), range.count * element_bytes_, sequence_, &envelope_};
+    const SendDesc send{source(range), bytes(range), sequence_, &envelope_};
     return transport_->post_send(step.peer, send, token);
   }
-  const RecvDesc recv{target(step.target), step.target.count * element_bytes_, sequence_,
-                      &envelope_};
+  const RecvDesc recv{target(step.target), bytes(step.target), sequence_, &envelope_};
   return transport_->post_recv(step.peer, recv, token);
 }
 
@@ -124,7 +136,8 @@ void Execution::post_native(const Step& step, Token token) {
   ++posted_natives_;
   const NativeStep& native = step.native;
   provider_->post(NativeCall{.step = &native,
-                             .dtype = request_->dtype,
+                             .dtype = types_.of(native.in),
+                             .out_dtype = types_.of(native.out),
                              .in = source(native.in),
                              .out = target(native.out),
                              .envelope = envelope_},
@@ -135,15 +148,20 @@ void Execution::reduce(const Step& step) {
   sources_.clear();
   for (const Range& range : step.sources) sources_.push_back(source(range));
   std::byte* const to = target(step.target);
-  reduce_sources(request_->dtype, step.reduction.op, step.reduction.divisor, sources_, {&to, 1},
-                 step.target.count);
+  reduce_sources({types_.of(step.sources[0]), types_.of(step.target)}, step.reduction.op,
+                 step.reduction.divisor, sources_, {&to, 1}, step.target.count);
 }
 
 void Execution::copy(const Step& step) {
   const std::byte* from = source(step.sources[0]);
   std::byte* to = target(step.target);
   if (from == nullptr || from == to || step.target.count == 0) return;
-  std::memmove(to, from, step.target.count * element_bytes_);
+  const ReduceTypes types{types_.of(step.sources[0]), types_.of(step.target)};
+  if (types.source == types.target) {
+    std::memmove(to, from, bytes(step.target));
+  } else {
+    reduce_sources(types, ReduceOp::kSum, 1, {&from, 1}, {&to, 1}, step.target.count);
+  }
 }
 
 void Execution::complete(Token token) noexcept {

@@ -51,6 +51,12 @@ class Execution {
   void post_native(const Step& step, Token token);
   void reduce(const Step& step);
   void copy(const Step& step);
+  std::size_t bytes(const Range& range) const { return range.count * width_of(range.space); }
+  std::size_t width_of(Space space) const {
+    return space == Space::kPartials ? partial_bytes_ : element_bytes_;
+  }
+  /// Memory of the execution's own.
+  std::byte* own_memory(const Range& range) const;
   const std::byte* source(const Range& range) const;
   std::byte* target(const Range& range);
 
@@ -62,7 +68,10 @@ class Execution {
 
   const Plan* plan_ = nullptr;
   const Request* request_ = nullptr;
+  ElementTypes types_{};
   std::size_t element_bytes_ = 1;
+  std::size_t partial_bytes_ = 1;
+  std::size_t first_partial_ = 0;  ///< bytes of scratch before the partial sums
   Envelope envelope_{};
   std::uint64_t sequence_ = 0;
   std::size_t remaining_ = 0;

@@ -12,8 +12,9 @@
 
 namespace smddp {
 
-/// What a plan takes of everything that costs time, along its longest chain. Elements; `wire` is
-/// what passes one way through the busiest host's links, `piece` what one of its messages carries.
+/// What a plan takes of everything that costs time, along its longest chain. Elements of the call's
+/// dtype, of which a wider partial sum counts as several; `wire` is what passes one way through the
+/// busiest host's links, `piece` what one of its messages carries.
 struct Demand {
   double hops = 0;          ///< messages that wait for each other
   double messages = 0;      ///< sent by the busiest rank

@@ -14,10 +14,26 @@ void Steps::add(const Steps& others) {
   for (const StepId id : others.ids_) add(id);
 }
 
+PlanBuilder::PlanBuilder(std::string algorithm, const CollectiveSpec& spec)
+    : PlanBuilder(std::move(algorithm)) {
+  dtype_ = spec.dtype;
+  plan_.partials = partials_of(spec);
+}
+
 Range PlanBuilder::scratch(std::size_t count) {
   const Range range{Space::kScratch, plan_.scratch_count, count};
   plan_.scratch_count += count;
   return range;
+}
+
+Range PlanBuilder::partials(std::size_t count) {
+  const Range range{Space::kPartials, plan_.partial_count, count};
+  plan_.partial_count += count;
+  return range;
+}
+
+Range PlanBuilder::beside(const Range& other, std::size_t count) {
+  return other.space == Space::kPartials ? partials(count) : scratch(count);
 }
 
 StepId PlanBuilder::send(Rank peer, const Range& source, const Steps& after) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "plan/spec.h"
 
 namespace smddp {
 
@@ -33,16 +34,26 @@ class Steps {
 /// complete, and returns its index.
 class PlanBuilder {
  public:
+  /// Of a plan without partial sums.
   explicit PlanBuilder(std::string algorithm) { plan_.algorithm = std::move(algorithm); }
+  /// Of one that adds up for `spec`.
+  PlanBuilder(std::string algorithm, const CollectiveSpec& spec);
 
   /// Reserves `count` elements of scratch that no other range uses.
   Range scratch(std::size_t count);
+  /// The same for partial sums.
+  Range partials(std::size_t count);
+  /// Room for what is added to `other`: both are partial sums, or neither is.
+  Range beside(const Range& other, std::size_t count);
+  /// Whether partial sums are of a wider dtype than contributions.
+  bool widens() const { return plan_.partials != dtype_; }
 
   StepId send(Rank peer, const Range& source, const Steps& after = {});
   StepId recv(Rank peer, const Range& target, const Steps& after = {});
   StepId reduce(std::vector<Range> sources, const Range& target, const Reduction& reduction,
                 const Steps& after = {});
-  /// The executor skips it when source and target are the same memory.
+  /// The executor skips it when source and target are the same memory. A target of partial sums may
+  /// be wider than the source.
   StepId copy(const Range& source, const Range& target, const Steps& after = {});
   /// Waits for the previous native step too: a host's ranks meet in one native step at a time.
   StepId native(NativeStep step, const Steps& after = {});
@@ -53,6 +64,7 @@ class PlanBuilder {
   StepId add(Step step, const Steps& after);
 
   Plan plan_;
+  DType dtype_ = DType::kFloat32;  ///< of contributions; as Plan::partials unless that is wider
   std::optional<StepId> last_native_;
 };
 

@@ -14,9 +14,9 @@ namespace smddp {
 enum class StepKind : std::uint8_t { kSend, kRecv, kReduce, kCopy, kNative };
 
 /// kSend: sources[0] goes to `peer`.  kRecv: `target` is filled by `peer`.
-/// kReduce: target = canonical tree sum of `sources` (equal counts), then `reduction.divisor`; the
-/// target
-///          may be one of the sources.  kCopy: target = sources[0].  kNative: `native`.
+/// kReduce: target = canonical tree sum of `sources` (equal counts, one dtype), then
+///          `reduction.divisor`; the target may be one of the sources.
+/// kCopy: target = sources[0], in the target's dtype, which holds it exactly.  kNative: `native`.
 struct Step {
   StepKind kind = StepKind::kCopy;
   Rank peer = -1;
@@ -33,7 +33,18 @@ struct Step {
 struct Plan {
   std::string algorithm;  ///< "native", "mesh"
   std::vector<Step> steps;
-  std::size_t scratch_count = 0;  ///< elements
+  std::size_t scratch_count = 0;     ///< elements
+  std::size_t partial_count = 0;     ///< elements of kPartials
+  DType partials = DType::kFloat32;  ///< what those are
+};
+
+/// What the elements of a plan's ranges are.
+struct ElementTypes {
+  DType dtype;     ///< of the call
+  DType partials;  ///< of the plan's partial sums
+
+  DType of(Space space) const { return space == Space::kPartials ? partials : dtype; }
+  DType of(const Range& range) const { return of(range.space); }
 };
 
 /// For people, one line: "send scratch[0, 4) -> rank 2, after 0".

@@ -41,12 +41,16 @@ Status add_wanted(const std::string& item, Policy& policy) {
 
 /// What it takes for the bits of a result to depend on the placement alone.
 SumOrder needed_order(const CollectiveSpec& spec) {
-  const bool adds =
-      spec.op == ReduceOp::kSum || spec.op == ReduceOp::kAverage || spec.op == ReduceOp::kProduct;
-  if (!is_reducing(spec.collective) || !is_floating(spec.dtype) || !adds) return SumOrder::kOther;
-  // Those are added in float32, and rounded when they are stored.
-  const bool is_short = size_of(spec.dtype) < size_of(DType::kFloat32);
-  return is_short ? SumOrder::kAtOnce : SumOrder::kNodeByNode;
+  if (!is_reducing(spec.collective) || !is_floating(spec.dtype) || !adds(spec.op))
+    return SumOrder::kOther;
+  // What is rounded at the nodes of the tree comes out otherwise than what is rounded at its root.
+  return rounds_when_stored(spec.op, partials_of(spec)) ? SumOrder::kAtOnce : SumOrder::kNodeByNode;
+}
+
+/// The spec that plans are made for.
+CollectiveSpec with_partials(CollectiveSpec spec, const Policy& policy) {
+  spec.partials = policy.partials;
+  return spec;
 }
 
 bool keeps_order(const Algorithm& algorithm, const CollectiveSpec& spec, const Policy& policy) {
@@ -57,11 +61,15 @@ bool is_faster(const Candidate& a, const Candidate& b) { return a.seconds < b.se
 
 }  // namespace
 
-Result<Policy> parse_policy(const std::string& order, const std::string& wanted) {
+Result<Policy> parse_policy(const PolicyText& text) {
+  const auto& [order, partials, wanted] = text;
   Policy policy;
   if (order != "canonical" && order != "any")
     return Status{StatusCode::kConfig, "SMDDP_ORDER=" + order + " is none of canonical, any"};
   policy.any_order = order == "any";
+  if (partials != "native" && partials != "fp32")
+    return Status{StatusCode::kConfig, "SMDDP_PARTIALS=" + partials + " is none of native, fp32"};
+  policy.partials = partials == "fp32" ? Partials::kFloat32 : Partials::kNative;
   for (std::size_t first = 0; first < wanted.size();) {
     const std::size_t comma = std::min(wanted.find(',', first), wanted.size());
     SMDDP_RETURN_IF_ERROR(add_wanted(wanted.substr(first, comma - first), policy));
@@ -73,16 +81,17 @@ Result<Policy> parse_policy(const std::string& order, const std::string& wanted)
 std::string why_excluded(const Algorithm& algorithm, const CollectiveSpec& spec,
                          const Placement& placement, const Policy& policy) {
   if (!algorithm.suits(spec, placement)) return "needs " + std::string{what_suits(algorithm)};
-  if (keeps_order(algorithm, spec, policy)) return {};
+  if (keeps_order(algorithm, with_partials(spec, policy), policy)) return {};
   const std::string sums = "order of sums: ";
   if (algorithm.order == SumOrder::kOther)
     return sums + "not the canonical one; SMDDP_ORDER=any allows it";
   return sums + "rounds " + std::string{name_of(spec.dtype)} +
-         " at every host; SMDDP_ORDER=any allows it";
+         " at every host; SMDDP_PARTIALS=fp32 or SMDDP_ORDER=any allows it";
 }
 
-std::vector<Candidate> candidates(const CollectiveSpec& spec, const Placement& placement,
+std::vector<Candidate> candidates(const CollectiveSpec& asked, const Placement& placement,
                                   const Policy& policy) {
+  const CollectiveSpec spec = with_partials(asked, policy);
   std::vector<Candidate> all;
   for (const Algorithm* algorithm : algorithms()) {
     if (algorithm->collective != spec.collective || !algorithm->suits(spec, placement)) continue;
@@ -106,7 +115,7 @@ Plan make_plan(const CollectiveSpec& spec, const Placement& placement, const Pol
   if (placement.world() == 1) return copy_plan(spec);
   if (placement.hosts() == 1) return native_plan(spec, placement.world(), self);
   const Algorithm& chosen = *candidates(spec, placement, policy).front().algorithm;
-  return chosen.plan(spec, Layout(placement, self));
+  return chosen.plan(with_partials(spec, policy), Layout(placement, self));
 }
 
 }  // namespace smddp

@@ -18,14 +18,21 @@ namespace smddp {
 struct Policy {
   Costs costs{};
   bool any_order = false;  ///< sums of floating point may add in an order that is not canonical
+  Partials partials = Partials::kNative;            ///< of every collective
   std::map<Collective, const Algorithm*> wanted{};  ///< instead of the fastest, where it suits
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };
 
-/// Reads "canonical" or "any", and "all_reduce=ring,broadcast=tree" (or nothing). kConfig says what
-/// there is.
-Result<Policy> parse_policy(const std::string& order, const std::string& wanted);
+/// A policy as the settings have it.
+struct PolicyText {
+  std::string order = "canonical";  ///< or "any"
+  std::string partials = "native";  ///< or "fp32"
+  std::string wanted{};             ///< "all_reduce=ring,broadcast=tree"
+};
+
+/// kConfig says what there is.
+Result<Policy> parse_policy(const PolicyText& text);
 
 struct Candidate {
   const Algorithm* algorithm;
@@ -41,11 +48,12 @@ std::string why_excluded(const Algorithm& algorithm, const CollectiveSpec& spec,
 std::vector<Candidate> candidates(const CollectiveSpec& spec, const Placement& placement,
                                   const Policy& policy);
 
-/// The steps of rank `self`. Pure; arguments are valid (the engine checked them). In-place forms
-/// are legal: in == out (all_reduce, reduce, broadcast), in == out + offset of self (all_gather,
-/// gather), out == in + offset of self (reduce_scatter, scatter); all_to_all is never in place.
-/// `in` of non-roots of broadcast and scatter and `out` of non-roots of reduce and gather may be
-/// missing altogether. kAverage divides by the world size exactly once per element.
+/// The steps of rank `self`; `spec.partials` are those of the policy. Pure; arguments are valid
+/// (the engine checked them). In-place forms are legal: in == out (all_reduce, reduce, broadcast),
+/// in == out + offset of self (all_gather, gather), out == in + offset of self (reduce_scatter,
+/// scatter); all_to_all is never in place. `in` of non-roots of broadcast and scatter and `out` of
+/// non-roots of reduce and gather may be missing altogether. kAverage divides by the world size
+/// exactly once per element.
 Plan make_plan(const CollectiveSpec& spec, const Placement& placement, const Policy& policy,
                Rank self);
 

@@ -17,6 +17,8 @@ std::string_view name_of(Space space) {
       return "out";
     case Space::kScratch:
       return "scratch";
+    case Space::kPartials:
+      return "partials";
     case Space::kNone:
       break;
   }
@@ -91,8 +93,10 @@ std::string to_string(const Step& step) {
 
 std::string to_string(const Plan& plan) {
   std::ostringstream text;
-  text << plan.algorithm << ": " << plan.steps.size() << " steps, scratch " << plan.scratch_count
-       << '\n';
+  text << plan.algorithm << ": " << plan.steps.size() << " steps, scratch " << plan.scratch_count;
+  if (plan.partial_count > 0)
+    text << ", partials " << plan.partial_count << ' ' << smddp::name_of(plan.partials);
+  text << '\n';
   for (std::size_t i = 0; i < plan.steps.size(); ++i) text << i << ": " << plan.steps[i] << '\n';
   return text.str();
 }

@@ -10,6 +10,11 @@ inline bool is_reducing(Collective collective) {
          collective == Collective::kReduceScatter;
 }
 
+/// Whether the operation depends on the order of the contributions where they are floating point.
+inline bool adds(ReduceOp op) {
+  return op == ReduceOp::kSum || op == ReduceOp::kAverage || op == ReduceOp::kProduct;
+}
+
 /// Whether one rank is the source or the target.
 inline bool is_rooted(Collective collective) {
   return collective == Collective::kReduce || collective == Collective::kBroadcast ||

@@ -39,6 +39,7 @@ class Promise {
       : specs_(specs),
         placement_(placement),
         has_order_(has_order && is_aligned(placement)),
+        rounds_once_(placement.world() > 1 && partials_of(specs[0]) != specs[0].dtype),
         outcome_(outcome),
         expressions_(outcome.expressions) {}
 
@@ -107,9 +108,11 @@ class Promise {
     if (expressions_.is_divided(value) != divide) {
       return invalid((divide ? "not divided: " : "divided though it is no average: ") + text);
     }
-    if (has_order_ && value != flat_tree(divide)) {
+    if (has_order_ && expressions_.unrounded(value) != flat_tree(divide)) {
       return invalid("not the canonical order: " + text);
     }
+    if (rounds_once_ && expressions_.roundings(value) != 1)
+      return invalid("not rounded exactly once: " + text);
     accepted_ = value;
     return {};
   }
@@ -170,6 +173,7 @@ class Promise {
   const std::vector<CollectiveSpec>& specs_;
   const Placement& placement_;
   const bool has_order_;
+  const bool rounds_once_;
   Outcome& outcome_;
   ExpressionTable& expressions_;
   ExpressionTable::Id accepted_ = ExpressionTable::kNothing;  ///< a sum that was checked already

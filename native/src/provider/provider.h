@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "smddp/types.h"
@@ -16,6 +17,7 @@ namespace smddp {
 struct NativeCall {
   const NativeStep* step = nullptr;  ///< borrowed until the token completes
   DType dtype = DType::kUint8;
+  std::optional<DType> out_dtype{};  ///< of `out`, where it is not `dtype`; see kReduceScatter
   const std::byte* in = nullptr;
   std::byte* out = nullptr;
   Envelope envelope{};  ///< must be equal on all local ranks

@@ -17,7 +17,7 @@ Result<std::vector<PlanOption>> plan_options(const CollectiveCall& call, const T
                                              const PlanSettings& settings) {
   const Placement placement(topology.host_of_rank);
   SMDDP_RETURN_IF_ERROR(check_call(call, placement.world()));
-  Result<Policy> policy = parse_policy(settings.order, "");
+  Result<Policy> policy = parse_policy({.order = settings.order, .partials = settings.partials});
   if (!policy.ok()) return policy.status();
   policy.value().costs = settings.costs;
   if (placement.hosts() == 1)

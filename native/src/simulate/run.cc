@@ -87,8 +87,9 @@ void Run::start_work() {
 }
 
 double Run::bytes(const Item& item) const {
-  const DType dtype = rules_.calls[schedule_.parts[item.part].call].call.call.dtype;
-  return bytes_of(*item.step, dtype);
+  const PlanPart& part = schedule_.parts[item.part];
+  const DType dtype = rules_.calls[part.call].call.call.dtype;
+  return bytes_of(*item.step, {dtype, part.plan->plan.partials});
 }
 
 void Run::do_work(std::uint32_t index, std::size_t kind, double seconds) {

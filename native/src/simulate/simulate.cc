@@ -97,7 +97,8 @@ class Simulator {
 
  private:
   Result<std::vector<PlannedCall>> plan(const std::vector<SimulatedCall>& calls) const {
-    Result<Policy> policy = parse_policy(settings_.order, "");
+    Result<Policy> policy =
+        parse_policy({.order = settings_.order, .partials = settings_.partials});
     if (!policy.ok()) return policy.status();
     policy.value().costs = settings_.costs;
     std::vector<PlannedCall> planned;
@@ -156,7 +157,8 @@ class Simulator {
     for (const PlannedCall& call : calls) simulation.ends.push_back(call.call.ready);
     for (const Item& item : schedule.items) {
       const PlanPart& part = schedule.parts[item.part];
-      const double bytes = bytes_of(*item.step, calls[part.call].call.call.dtype);
+      const double bytes =
+          bytes_of(*item.step, {calls[part.call].call.call.dtype, part.plan->plan.partials});
       simulation.ends[part.call] = std::max(simulation.ends[part.call], item.end);
       if (item.step->kind == StepKind::kSend) {
         ++simulation.messages;

@@ -10,6 +10,7 @@
 
 #include "conformance/case.h"
 #include "plan/algorithm.h"
+#include "plan/traits.h"
 #include "support/fabric.h"
 
 namespace smddp::test {
@@ -86,7 +87,12 @@ TEST_CASE("every algorithm gives the right result over several hosts") {
     CAPTURE(choice);
     const Fabric ranks_apart{"tcp", "tcp", false, choice, "any"};
     const Fabric two_hosts{"two hosts", "shm+inproc", true, choice, "any"};
-    for (const Fabric& fabric : {ranks_apart, two_hosts}) {
+    std::vector<Fabric> all{ranks_apart, two_hosts};
+    if (is_reducing(algorithm->collective)) {
+      all.push_back({"tcp, wide partial sums", "tcp", false, choice, "any", "fp32"});
+      all.push_back({"two hosts, wide partial sums", "shm+inproc", true, choice, "any", "fp32"});
+    }
+    for (const Fabric& fabric : all) {
       for (const int world : {3, 4, 8}) {
         CAPTURE(fabric.name);
         CAPTURE(world);

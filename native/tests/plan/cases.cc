@@ -112,6 +112,7 @@ std::string Case::name() const {
   text << name_of(spec.collective);
   if (algorithm != nullptr) text << " by " << algorithm->name << ',';
   text << ' ' << name_of(spec.op) << ' ' << spec.count << " elements";
+  if (spec.partials == Partials::kFloat32) text << ", partial sums in float32";
   if (!spec.counts.empty()) text << ", counts";
   for (const std::size_t count : spec.counts) text << ' ' << count;
   text << ", root " << spec.root << ", on hosts";
@@ -180,6 +181,14 @@ Case uniform(const Placement& placement, const CollectiveSpec& spec) {
   const bool one_host = placement.hosts() == 1;
   return {placement, std::vector<CollectiveSpec>(at(placement.world()), spec),
           one_host ? nullptr : find_algorithm(spec.collective, "mesh")};
+}
+
+Case with_wide_partials(Case the_case) {
+  for (CollectiveSpec& spec : the_case.specs) {
+    spec.dtype = DType::kBFloat16;
+    spec.partials = Partials::kFloat32;
+  }
+  return the_case;
 }
 
 std::vector<Plan> plans_of(const Case& the_case) {

@@ -43,6 +43,9 @@ void for_each_case(const Placement& placement, const std::function<void(const Ca
 /// The same spec on all ranks; over several hosts by the direct schedule.
 Case uniform(const Placement& placement, const CollectiveSpec& spec);
 
+/// The same on bfloat16, with partial sums in float32.
+Case with_wide_partials(Case the_case);
+
 std::vector<Plan> plans_of(const Case& the_case);
 
 }  // namespace smddp::test

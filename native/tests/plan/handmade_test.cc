@@ -1,5 +1,6 @@
 // Errors of whole plans that no single damage makes: each plan here is written by hand to be wrong
 // in one way.
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,7 +63,102 @@ Plan exchange_partials(std::size_t count, Rank peer, bool own_first) {
   return std::move(plan).finish();
 }
 
+CollectiveSpec wide_all_reduce_of(std::size_t count) {
+  CollectiveSpec spec = all_reduce_of(count);
+  spec.dtype = DType::kBFloat16;
+  spec.partials = Partials::kFloat32;
+  return spec;
+}
+
+/// Two hosts of two ranks: a native reduce_scatter in each, then both exchange their lanes, whose
+/// sum goes to both ranks. What is damaged is told by the number of a step.
+Plan exchange_lanes(const CollectiveSpec& spec, Rank self) {
+  PlanBuilder plan("handmade", spec);
+  const Part lane{static_cast<std::size_t>(self % 2) * spec.count / 2, spec.count / 2};
+  NativeStep scatter{.collective = Collective::kReduceScatter, .in = {Space::kIn, 0, spec.count}};
+  scatter.in_parts = {{0, spec.count / 2}, {spec.count / 2, spec.count / 2}};
+  scatter.out = plan.partials(lane.count);
+  const Range mine = scatter.out;
+  const StepId scattered = plan.native(std::move(scatter));  // 0
+  const Rank peer = (self + 2) % 4;
+  plan.send(peer, mine, {scattered});                // 1
+  const Range received = plan.partials(lane.count);  // behind the own one
+  const StepId recv = plan.recv(peer, received);     // 2
+  std::vector<Range> sources{mine, received};
+  if (self >= 2) std::swap(sources[0], sources[1]);
+  const Range sum{Space::kOut, lane.offset, lane.count};
+  const StepId summed = plan.reduce(sources, sum, {}, {scattered, recv});  // 3
+  NativeStep gather{.collective = Collective::kAllGather, .in = sum};
+  gather.out = {Space::kOut, 0, spec.count};
+  gather.out_parts = {{0, spec.count / 2}, {spec.count / 2, spec.count / 2}};
+  plan.native(std::move(gather), {summed});  // 4
+  return std::move(plan).finish();
+}
+
+/// What the validator says of these plans once `damage` has been done to each of them.
+std::string verdict_of_lanes(const CollectiveSpec& spec,
+                             const std::function<void(Plan&, Rank)>& damage) {
+  std::vector<Plan> plans;
+  for (Rank self = 0; self < 4; ++self) {
+    plans.push_back(exchange_lanes(spec, self));
+    damage(plans.back(), self);
+  }
+  return verdict(plans, spec, consecutive({2, 2}));
+}
+
 }  // namespace
+
+TEST_CASE("partial sums may be wider than the elements, and are rounded once") {
+  const auto nothing = [](Plan&, Rank) {};
+  CHECK(verdict_of_lanes(wide_all_reduce_of(8), nothing) == "");
+  CHECK(verdict_of_lanes(all_reduce_of(8), nothing) == "");
+}
+
+TEST_CASE("a partial sum that is taken for elements is rejected") {
+  const auto move = [](Range& range) { range.space = Space::kScratch; };
+  const auto received_short = [&](Plan& plan, Rank) {
+    plan.scratch_count = 8;
+    move(plan.steps[2].target);
+    move(plan.steps[3].sources[0]);
+    move(plan.steps[3].sources[1]);
+  };
+  CHECK(contains(verdict_of_lanes(wide_all_reduce_of(8), received_short),
+                 "the message that arrives holds float32"));
+  const auto added_short = [&](Plan& plan, Rank) {
+    plan.scratch_count = 8;
+    move(plan.steps[3].sources[0]);
+  };
+  CHECK(contains(verdict_of_lanes(wide_all_reduce_of(8), added_short),
+                 "adds elements of different dtypes"));
+  const auto copied = [](Plan& plan, Rank) {
+    plan.steps[3].kind = StepKind::kCopy;
+    plan.steps[3].sources.pop_back();
+  };
+  CHECK(contains(verdict_of_lanes(wide_all_reduce_of(8), copied), "rounds without adding"));
+  const auto gathered = [](Plan& plan, Rank self) {
+    plan.steps[4].native.in = {Space::kPartials, self < 2 ? 0U : 4U, 4};
+  };
+  CHECK(contains(verdict_of_lanes(wide_all_reduce_of(8), gathered), "changes the dtype"));
+}
+
+TEST_CASE("partial sums in the wrong dtype, or rounded before the end, are rejected") {
+  CHECK(contains(verdict_of_lanes(wide_all_reduce_of(8),
+                                  [](Plan& plan, Rank) { plan.partials = DType::kBFloat16; }),
+                 "rank 0: partial sums are to be float32"));
+  CHECK(contains(
+      verdict_of_lanes(all_reduce_of(8), [](Plan& plan, Rank) { plan.partials = DType::kFloat64; }),
+      "rank 0: partial sums are to be float32"));
+  const auto in_scratch = [](Plan& plan, Rank) {
+    std::swap(plan.scratch_count, plan.partial_count);
+    for (Step& step : plan.steps) {
+      for (Range& source : step.sources) source.space = Space::kScratch;
+    }
+    plan.steps[0].native.out.space = plan.steps[2].target.space = Space::kScratch;
+  };
+  CHECK(verdict_of_lanes(all_reduce_of(8), in_scratch) == "");
+  CHECK(contains(verdict_of_lanes(wide_all_reduce_of(8), in_scratch),
+                 "not rounded exactly once: ((r0 r1)~ (r2 r3)~)~"));
+}
 
 TEST_CASE("a correct plan that the planner does not make is accepted") {
   const Placement placement = consecutive({1, 1});

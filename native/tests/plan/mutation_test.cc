@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "plan/cases.h"
+#include "plan/traits.h"
 #include "plan/validate.h"
 
 using namespace smddp;
@@ -90,11 +91,21 @@ std::vector<Case> cases() {
   return all;
 }
 
+/// Those that add, with partial sums in float32.
+std::vector<Case> wide_cases() {
+  std::vector<Case> all;
+  for (const Case& the_case : cases()) {
+    if (is_reducing(the_case.specs[0].collective)) all.push_back(with_wide_partials(the_case));
+  }
+  return all;
+}
+
 /// Tries the mutation at every step of every rank; each must be rejected. Returns how many there
 /// were.
-int expect_rejected(const std::string& what, const Mutation& mutation) {
+int expect_rejected(const std::string& what, const Mutation& mutation,
+                    const std::vector<Case>& all = cases()) {
   int tried = 0;
-  for (const Case& the_case : cases()) {
+  for (const Case& the_case : all) {
     const Plans good = plans_of(the_case);
     REQUIRE_FALSE(is_rejected(the_case, good));
     for (std::size_t rank = 0; rank < good.size(); ++rank) {
@@ -236,6 +247,30 @@ TEST_CASE("too little scratch is rejected") {
     return true;
   });
   CHECK(tried > 0);
+  const int partials = expect_rejected("taking away partials", [](Plan& plan, std::size_t index) {
+    if (index != 0 || plan.partial_count == 0) return false;
+    --plan.partial_count;
+    return true;
+  });
+  CHECK(partials > 0);
+}
+
+TEST_CASE("a rank that keeps its partial sums short is rejected") {
+  const auto shorten = [](Plan& plan, std::size_t index) {
+    if (index != 0 || plan.partial_count == 0) return false;
+    const auto move = [&](Range& range) {
+      if (range.space != Space::kPartials) return;
+      range.space = Space::kScratch;
+      range.offset += plan.scratch_count;
+    };
+    for (Step& step : plan.steps) {
+      for (Range& source : step.sources) move(source);
+      for (Range* range : {&step.target, &step.native.in, &step.native.out}) move(*range);
+    }
+    plan.scratch_count += plan.partial_count;
+    return true;
+  };
+  CHECK(expect_rejected("keeping partial sums short", shorten, wide_cases()) > 100);
 }
 
 TEST_CASE("native steps in another order than the neighbours' are rejected") {

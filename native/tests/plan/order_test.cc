@@ -80,6 +80,28 @@ TEST_CASE("8 ranks sum in one order, however they lie on hosts") {
   }
 }
 
+TEST_CASE("with wide partial sums 16 bits are rounded once, at the root of the same tree") {
+  for (const std::size_t count : {1U, 24U, 97U}) {
+    for (CollectiveSpec spec : reductions(8, count)) {
+      spec.dtype = DType::kFloat16;
+      const auto on_one_host = sums(uniform(consecutive({8}), spec));
+      CHECK(on_one_host[7][0] == "(((r0 r1) (r2 r3)) ((r4 r5) (r6 r7)))/~");
+      const auto two_levels = sums(uniform(consecutive({4, 4}), spec));
+      CHECK(two_levels[7][0] == "(((r0 r1) (r2 r3))~ ((r4 r5) (r6 r7))~)/~");
+      spec.partials = Partials::kFloat32;
+      check_same({consecutive({8}), consecutive({4, 4}), consecutive({2, 2, 2, 2}),
+                  consecutive(std::vector<int>(8, 1))},
+                 spec, on_one_host);
+    }
+  }
+  for (CollectiveSpec spec : reductions(5, 24)) {
+    spec.dtype = DType::kFloat16;
+    spec.partials = Partials::kFloat32;
+    check_same({consecutive({5}), consecutive({4, 1}), consecutive({2, 2, 1})}, spec,
+               sums(uniform(consecutive(std::vector<int>(5, 1)), spec)));
+  }
+}
+
 TEST_CASE("worlds that are no power of two keep the order on aligned hosts") {
   for (const CollectiveSpec& spec : reductions(7, 24)) {
     const auto on_one_host = sums(uniform(consecutive({7}), spec));

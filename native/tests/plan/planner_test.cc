@@ -32,13 +32,15 @@ bool has(const std::vector<Candidate>& candidates, const std::string& name) {
 }
 
 Policy policy_of(const std::string& order, const std::string& wanted = "") {
-  Result<Policy> policy = parse_policy(order, wanted);
+  Result<Policy> policy = parse_policy({.order = order, .wanted = wanted});
   REQUIRE(policy.ok());
   return std::move(policy).value();
 }
 
-std::string error_of(const std::string& order, const std::string& wanted) {
-  const Result<Policy> policy = parse_policy(order, wanted);
+std::string error_of(const std::string& order, const std::string& wanted,
+                     const std::string& partials = "native") {
+  const Result<Policy> policy =
+      parse_policy({.order = order, .partials = partials, .wanted = wanted});
   REQUIRE(policy.status().code() == StatusCode::kConfig);
   return policy.status().message();
 }
@@ -51,10 +53,13 @@ TEST_CASE("what the settings say") {
   REQUIRE(policy.wanted.size() == 2);
   CHECK(policy.wanted.at(Collective::kAllReduce)->name == "ring");
   CHECK(policy.wanted.at(Collective::kBroadcast)->name == "tree");
+  CHECK(policy.partials == Partials::kNative);
+  CHECK(parse_policy({.partials = "fp32"}).value().partials == Partials::kFloat32);
 }
 
 TEST_CASE("settings that mean nothing are errors that say what there is") {
   CHECK(error_of("sorted", "") == "SMDDP_ORDER=sorted is none of canonical, any");
+  CHECK(error_of("any", "", "fp64") == "SMDDP_PARTIALS=fp64 is none of native, fp32");
   CHECK(error_of("any", "ring") ==
         "SMDDP_ALGORITHM: 'ring' is not of the form collective=algorithm, as in all_reduce=ring");
   CHECK(error_of("any", "broadcast=tree,allreduce=ring") ==
@@ -89,6 +94,50 @@ TEST_CASE("sums of 16-bit floating point are rounded once between hosts unless a
           std::vector<std::string>{"one_step", "mesh"});
     CHECK(has(candidates(sum_of(1, dtype), placement, policy_of("any")), "doubling"));
   }
+}
+
+TEST_CASE("partial sums in float32 are rounded once by every canonical algorithm") {
+  Policy wide;
+  wide.partials = Partials::kFloat32;
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16}) {
+    for (const int ranks : {1, 2}) {
+      const Placement placement = consecutive(std::vector<int>(8, ranks));
+      auto all = names(candidates(sum_of(1, dtype), placement, wide));
+      std::sort(all.begin(), all.end());
+      CHECK(all == std::vector<std::string>{"doubling", "halving", "mesh", "one_step", "tree"});
+    }
+  }
+  CHECK(candidates(sum_of(1, DType::kFloat16), hosts_of_one(64), wide).front().algorithm->name ==
+        "doubling");
+}
+
+TEST_CASE("partial sums of 16-bit floating point in float32 cost twice the bytes") {
+  Policy wide;
+  wide.costs = {.hop = 0,
+                .message = 0,
+                .link = {{kAnySize, 1e-9}},
+                .reduce = 0,
+                .native_step = 0,
+                .native = 0};
+  wide.wanted[Collective::kAllReduce] = find_algorithm(Collective::kAllReduce, "mesh");
+  Policy native = wide;
+  wide.partials = Partials::kFloat32;
+  const auto ratio = [&](const CollectiveSpec& spec, const Placement& placement) {
+    return candidates(spec, placement, wide).front().seconds /
+           candidates(spec, placement, native).front().seconds;
+  };
+  const Placement two_by_two = consecutive({2, 2});
+  CHECK(ratio(sum_of(100, DType::kBFloat16), two_by_two) == doctest::Approx(1.5));
+  CHECK(ratio(sum_of(100, DType::kBFloat16), consecutive({1, 2})) == doctest::Approx(1.5));
+  // Contributions of single ranks are no sums.
+  CHECK(ratio(sum_of(100, DType::kBFloat16), hosts_of_one(4)) == doctest::Approx(1));
+  CHECK(ratio(sum_of(100, DType::kFloat32), two_by_two) == doctest::Approx(1));
+  CollectiveSpec spec = sum_of(100, DType::kFloat16);
+  spec.op = ReduceOp::kMax;
+  CHECK(ratio(spec, two_by_two) == doctest::Approx(1));
+  CHECK(make_plan(spec, two_by_two, wide, 0).partials == DType::kFloat16);
+  spec.op = ReduceOp::kProduct;
+  CHECK(make_plan(spec, two_by_two, wide, 0).partials == DType::kFloat32);
 }
 
 TEST_CASE("candidates suit the placement, and the fastest comes first") {

@@ -22,14 +22,18 @@ CollectiveSpec whole_vector(Collective collective, std::size_t count) {
   return spec;
 }
 
-/// Elements that leave each host.
+/// Elements that leave each host; a wider one counts as two.
 std::vector<std::size_t> sent_by_host(const Case& the_case) {
   std::vector<std::size_t> sent(static_cast<std::size_t>(the_case.placement.hosts()), 0);
   const std::vector<Plan> plans = plans_of(the_case);
   for (Rank rank = 0; rank < the_case.world(); ++rank) {
     for (const Step& step : plans[static_cast<std::size_t>(rank)].steps) {
       if (step.kind != StepKind::kSend) continue;
-      sent[static_cast<std::size_t>(the_case.placement.host_of(rank))] += step.sources[0].count;
+      const Range& source = step.sources[0];
+      const bool wide = source.space == Space::kPartials &&
+                        partials_of(the_case.specs[0]) != the_case.specs[0].dtype;
+      sent[static_cast<std::size_t>(the_case.placement.host_of(rank))] +=
+          source.count * (wide ? 2 : 1);
     }
   }
   return sent;
@@ -119,6 +123,18 @@ TEST_CASE("all_reduce sends 2 (N - 1) / N of the vector from each host") {
   }
 }
 
+TEST_CASE("wide partial sums: two bytes more for each element on the way to its owner") {
+  const CollectiveSpec spec = whole_vector(Collective::kAllReduce, 80);
+  const auto sent = [&](const std::vector<int>& ranks_per_host) {
+    return sent_by_host(with_wide_partials(uniform(consecutive(ranks_per_host), spec)));
+  };
+  CHECK(sent({2, 2}) == std::vector<std::size_t>{120, 120});
+  CHECK(sent({4, 4, 4, 4}) == std::vector<std::size_t>(4, 180));
+  CHECK(sent({2, 1}) == std::vector<std::size_t>{120, 120});
+  // Contributions of single ranks are no sums.
+  CHECK(sent({1, 1}) == std::vector<std::size_t>{80, 80});
+}
+
 TEST_CASE("block collectives send each block across each wire once") {
   const Placement placement = consecutive({3, 1, 2});
   CollectiveSpec spec;
@@ -201,16 +217,21 @@ TEST_CASE("on even hosts no more elements leave a host than its algorithm declar
     for (int hosts = 2; hosts <= 9; ++hosts) {
       const Placement placement =
           consecutive(std::vector<int>(static_cast<std::size_t>(hosts), ranks));
-      for_each_case(placement, [](const Case& the_case) {
+      const auto check = [](const Case& the_case) {
         const std::vector<std::size_t> sent = sent_by_host(the_case);
         const Demand demand = the_case.algorithm->demand(the_case.specs[0], the_case.placement);
         const auto most = static_cast<double>(*std::max_element(sent.begin(), sent.end()));
         // Declared without rounding: a share of one more element in each message.
-        const double slack = demand.messages * 3 + 3;
+        const double width = the_case.specs[0].partials == Partials::kFloat32 ? 2 : 1;
+        const double slack = (demand.messages * 3 + 3) * width;
         const std::vector<std::size_t>& counts = the_case.specs[0].counts;
         const bool is_even =
             std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>{}) == counts.end();
         if (is_even) REQUIRE_MESSAGE(most <= demand.wire + slack, the_case.name());
+      };
+      for_each_case(placement, [&](const Case& the_case) {
+        check(the_case);
+        check(with_wide_partials(the_case));
       });
     }
   }
@@ -279,11 +300,11 @@ TEST_CASE("a plan prints one line per step") {
   CollectiveSpec spec = whole_vector(Collective::kAllReduce, 10);
   spec.op = ReduceOp::kAverage;
   CHECK(to_string(plans_of(uniform(consecutive({2, 2}), spec))[3]) ==
-        "mesh: 7 steps, scratch 7\n"
-        "0: native reduce_scatter sum in[0, 10) -> scratch[0, 5) in_parts 0+5 5+5\n"
-        "1: send scratch[0, 3) -> rank 1, after 0\n"
-        "2: recv rank 1 -> scratch[5, 7)\n"
-        "3: reduce sum/4 scratch[5, 7) scratch[3, 5) -> out[8, 10), after 0 2\n"
+        "mesh: 7 steps, scratch 0, partials 7 float32\n"
+        "0: native reduce_scatter sum in[0, 10) -> partials[0, 5) in_parts 0+5 5+5\n"
+        "1: send partials[0, 3) -> rank 1, after 0\n"
+        "2: recv rank 1 -> partials[5, 7)\n"
+        "3: reduce sum/4 partials[5, 7) partials[3, 5) -> out[8, 10), after 0 2\n"
         "4: send out[8, 10) -> rank 1, after 3\n"
         "5: recv rank 1 -> out[5, 8), after 1\n"
         "6: native all_gather out[5, 10) -> out[0, 10) out_parts 0+5 5+5, after 0 3 5\n");

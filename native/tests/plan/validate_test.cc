@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include "plan/cases.h"
+#include "plan/traits.h"
 
 using namespace smddp;
 using namespace smddp::test;
@@ -22,19 +23,35 @@ constexpr int kWorldStep = 4;
 constexpr int kWorldStep = 1;
 #endif
 
+/// Checks the case in place and not; returns how often.
+int check(const Case& the_case) {
+  const std::vector<Plan> plans = plans_of(the_case);
+  for (const bool in_place : {false, true}) {
+    const Status status = validate_plans(plans, the_case.specs, the_case.placement, in_place);
+    if (status.ok()) continue;
+    FAIL_CHECK(the_case.name(), std::string{in_place ? ", in place: " : ": "}, status.message());
+  }
+  return 2;
+}
+
 void check_all(int first_world, int last_world) {
   std::mt19937 random = random_of_this_run();
   int cases = 0;
   for (int world = first_world; world <= last_world; world += kWorldStep) {
     for (const Placement& placement : placements(world, random)) {
+      for_each_case(placement, [&](const Case& the_case) { cases += check(the_case); });
+    }
+  }
+  CHECK(cases > 1000);
+}
+
+void check_all_wide(int first_world, int last_world) {
+  std::mt19937 random = random_of_this_run();
+  int cases = 0;
+  for (int world = first_world; world <= last_world; world += kWorldStep) {
+    for (const Placement& placement : placements(world, random)) {
       for_each_case(placement, [&](const Case& the_case) {
-        const std::vector<Plan> plans = plans_of(the_case);
-        for (const bool in_place : {false, true}) {
-          const Status status = validate_plans(plans, the_case.specs, placement, in_place);
-          ++cases;
-          if (status.ok()) continue;
-          FAIL_CHECK(the_case.name(), in_place ? ", in place: " : ": ", status.message());
-        }
+        if (is_reducing(the_case.specs[0].collective)) cases += check(with_wide_partials(the_case));
       });
     }
   }
@@ -46,6 +63,9 @@ void check_all(int first_world, int last_world) {
 TEST_CASE("all plans of worlds 1 to 8 are valid") { check_all(1, 8); }
 TEST_CASE("all plans of worlds 9 to 20 are valid") { check_all(9, 20); }
 TEST_CASE("all plans of worlds 21 to 33 are valid") { check_all(21, 33); }
+
+TEST_CASE("with wide partial sums plans round once: worlds 1 to 9") { check_all_wide(1, 9); }
+TEST_CASE("with wide partial sums plans round once: worlds 10 to 16") { check_all_wide(10, 16); }
 
 TEST_CASE("vectors that go in segments") {
   for (const std::vector<int>& ranks : std::vector<std::vector<int>>{
@@ -59,6 +79,7 @@ TEST_CASE("vectors that go in segments") {
       spec.op = ReduceOp::kAverage;
       spec.count = static_cast<std::size_t>(segments * lanes * placement.hosts()) * 8192 + 5;
       const Case the_case = uniform(placement, spec);
+      check(with_wide_partials(the_case));
       CAPTURE(the_case.name());
       const std::vector<Plan> plans = plans_of(the_case);
       const Rank peer = placement.ranks_on(placement.hosts() - 1).front();

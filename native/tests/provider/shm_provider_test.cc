@@ -1,6 +1,8 @@
 #include "provider/shm/shm_provider.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -46,6 +48,46 @@ TEST_CASE("reduce_scatter with parts of every size, some empty") {
         run_call(provider, call_on(step, in, out));
         for (std::size_t i = 0; i < own.count; ++i)
           REQUIRE(out[i] == sum_of(ranks, own.offset + i));
+      }
+    });
+  }
+}
+
+/// 1 + n / 256 with n below 128: float32 holds sums of these, bfloat16 does not.
+std::uint16_t bfloat16_value(int rank, std::size_t i) {
+  return static_cast<std::uint16_t>(0x3f80 + (static_cast<std::size_t>(rank) * 31 + i) % 128);
+}
+
+float decoded(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+TEST_CASE("reduce_scatter of bfloat16 into float32 rounds nothing") {
+  constexpr int kRanks = 3;
+  for (const bool registered : {false, true}) {
+    Rig rig{kRanks};
+    rig.run([&](ShmProvider& provider, int rank) {
+      for (const std::size_t unit : {0, 1, 3, 700, 12'001}) {
+        NativeStep step{.collective = Collective::kReduceScatter};
+        step.in_parts = {{0, unit}, {unit, 2 * unit}, {3 * unit, 0}};
+        step.in = {Space::kIn, 0, 3 * unit};
+        const Part own = step.in_parts[static_cast<std::size_t>(rank)];
+        std::vector<std::uint16_t> plain(3 * unit);
+        auto* const in =
+            registered ? reinterpret_cast<std::uint16_t*>(rig.registered(rank, 3 * unit / 2 + 1))
+                       : plain.data();
+        for (std::size_t i = 0; i < 3 * unit; ++i) in[i] = bfloat16_value(rank, i);
+        std::vector<float> out(own.count, -1);
+        run_call(provider, {.step = &step,
+                            .dtype = DType::kBFloat16,
+                            .out_dtype = DType::kFloat32,
+                            .in = reinterpret_cast<const std::byte*>(in),
+                            .out = reinterpret_cast<std::byte*>(out.data())});
+        for (std::size_t i = 0; i < own.count; ++i) {
+          float sum = 0;
+          for (int j = 0; j < kRanks; ++j) sum += decoded(bfloat16_value(j, own.offset + i));
+          REQUIRE(out[i] == sum);
+        }
       }
     });
   }

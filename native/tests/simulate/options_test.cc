@@ -51,8 +51,14 @@ TEST_CASE("an algorithm is out by the hosts, by the order, or by the dtype") {
   CHECK(reasons["ring"] == "order of sums: not the canonical one; SMDDP_ORDER=any allows it");
   CHECK(reasons["doubling"].empty());
   reasons = excluded(options({.dtype = DType::kBFloat16, .count = 100}, six));
-  CHECK(reasons["doubling"] ==
-        "order of sums: rounds bfloat16 at every host; SMDDP_ORDER=any allows it");
+  CHECK(
+      reasons["doubling"] ==
+      "order of sums: rounds bfloat16 at every host; SMDDP_PARTIALS=fp32 or SMDDP_ORDER=any allows "
+      "it");
+  const CollectiveCall call{.dtype = DType::kBFloat16, .count = 100};
+  reasons = excluded(plan_options(call, six, {.partials = "fp32"}).value());
+  CHECK(reasons["doubling"].empty());
+  CHECK_FALSE(reasons["ring"].empty());
   reasons = excluded(options({.dtype = DType::kBFloat16, .count = 100}, six, "any"));
   CHECK(reasons["doubling"].empty());
   CHECK(reasons["ring"].empty());
@@ -73,6 +79,7 @@ TEST_CASE("what nobody could call is an error") {
   const CollectiveCall call{.dtype = DType::kComplex64, .count = 1};
   CHECK(plan_options(call, topology, {}).status().message() == "sum is not defined on complex64");
   CHECK_FALSE(plan_options({.count = 1}, topology, {.order = "sorted"}).ok());
+  CHECK_FALSE(plan_options({.count = 1}, topology, {.partials = "fp64"}).ok());
 }
 
 }  // namespace

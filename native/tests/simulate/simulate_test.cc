@@ -56,6 +56,19 @@ TEST_CASE("one message takes a hop and its bytes") {
         doctest::Approx(expected + 4e6 / kRate));
 }
 
+TEST_CASE("partial sums in float32 are twice the bytes of 16-bit elements") {
+  const SimulatedCall call{.call = {.dtype = DType::kBFloat16, .count = 4000}, .algorithm = "mesh"};
+  const auto sent = [&](int ranks, const std::string& partials) {
+    const PlanSettings settings{.costs = only_wire(), .partials = partials};
+    return simulate({call}, hosts_of(2, ranks), settings, {}, {}).value();
+  };
+  // Each rank sends half of its lane, and half of the result.
+  CHECK(sent(2, "native").sent_bytes == 1000 * 2 + 1000 * 2);
+  CHECK(sent(2, "fp32").sent_bytes == 1000 * 4 + 1000 * 2);
+  CHECK(sent(2, "fp32").seconds == doctest::Approx(20e-6 + 2 * 6000 / kRate));
+  CHECK(sent(1, "fp32").sent_bytes == sent(1, "native").sent_bytes);
+}
+
 TEST_CASE("bytes of small messages cost more, where the costs say so") {
   Costs costs = only_wire();
   costs.link = {{1000, 3e-9}, {kAnySize, 1e-9}};

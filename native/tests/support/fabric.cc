@@ -52,6 +52,7 @@ Config test_config(const Fabric& fabric, Rank rank, int world) {
   Config config;
   config.transport = fabric.transport;
   config.order = fabric.order;
+  config.partials = fabric.partials;
   config.algorithm = fabric.algorithm;
   config.ofi_provider = "tcp";
   config.timeout = std::chrono::seconds{20};

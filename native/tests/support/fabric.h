@@ -20,6 +20,7 @@ struct Fabric {
   bool two_hosts = false;  ///< the first two thirds of the ranks on one host, the rest on another
   std::string algorithm = {};       ///< SMDDP_ALGORITHM
   std::string order = "canonical";  ///< SMDDP_ORDER
+  std::string partials = "native";  ///< SMDDP_PARTIALS
 };
 
 const std::vector<Fabric>& fabrics();

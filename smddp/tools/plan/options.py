@@ -27,6 +27,7 @@ class Options:
     op: str
     root: int
     order: str
+    partials: str
     instance: str | None
     file: Path | None
     gbps: float | None
@@ -46,6 +47,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--op", default="sum", help="default: sum")
     parser.add_argument("--root", type=int, default=0, metavar="RANK", help="of broadcast, reduce, gather, scatter")
     parser.add_argument("--order", choices=["canonical", "any"], default="canonical", help="as SMDDP_ORDER")
+    parser.add_argument("--partials", choices=["native", "fp32"], default="native", help="as SMDDP_PARTIALS")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--instance", metavar="TYPE", help="an EC2 instance type of the catalogue")
     source.add_argument("--topology", type=Path, metavar="FILE", help="a TOML file (docs/topology.md)")
@@ -67,6 +69,7 @@ def read_plan_options(words: argparse.Namespace) -> Options:
         op=words.op,
         root=words.root,
         order=words.order,
+        partials=words.partials,
         instance=words.instance,
         file=words.topology,
         gbps=words.rate,

@@ -29,7 +29,7 @@ def plan(options: Options) -> int:
         op=options.op,
         root=options.root,
     )
-    network = Network(topology=find_topology(options), order=options.order)
+    network = Network(topology=find_topology(options), order=options.order, partials=options.partials)
     found = answer(call, network, timeline=options.svg is not None)
     if options.json:
         sys.stdout.write(json.dumps(answer_dict(found), indent=2) + "\n")

@@ -32,6 +32,7 @@ def answer_dict(answer: Answer) -> dict[str, Any]:
         "dtype": call.dtype,
         "op": call.op,
         "order": answer.network.order,
+        "partials": answer.network.partials,
         "hosts": len(topology.hosts),
         "ranks": len(topology.host_of_rank),
         "chosen": answer.rows[0].algorithm,
@@ -67,10 +68,13 @@ def _headline(answer: Answer) -> str:
     call, topology = answer.call, answer.network.topology
     counts = sorted({len(topology.ranks_on(host)) for host in range(len(topology.hosts))})
     ranks = _count(counts[0], "rank") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} ranks"
+    order = answer.network.order
+    if answer.network.partials != "native":
+        order += f", partials {answer.network.partials}"
     slowest = min(host.gbps for host in topology.hosts)
     rate = f", {slowest:g} Gbit/s each" if slowest else ", rails of unknown speed"
     return (
-        f"{call.collective} of {size_text(call.nbytes)} {call.dtype}, {call.op}, order {answer.network.order}: "
+        f"{call.collective} of {size_text(call.nbytes)} {call.dtype}, {call.op}, order {order}: "
         f"{_count(len(topology.hosts), 'host')} of {ranks}{rate}"
     )
 

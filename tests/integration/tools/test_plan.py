@@ -55,6 +55,18 @@ def test_json_says_why_by_shape_and_dtype() -> None:
     assert by_name["mesh"]["simulated_s"] > 0
 
 
+def test_partial_sums_in_float32_free_algorithms_and_cost_bytes() -> None:
+    words = ["--hosts", "4", "--ranks-per-host", "2", "--dtype", "bfloat16", "--rate", "10gbit", "--json"]
+    native, wide = (json.loads(plan(*words, "--partials", kind).check().stdout) for kind in ("native", "fp32"))
+    assert (native["partials"], wide["partials"]) == ("native", "fp32")
+    by_name = [{each["algorithm"]: each for each in told["algorithms"]} for told in (native, wide)]
+    assert by_name[0]["doubling"]["excluded"].endswith("; SMDDP_PARTIALS=fp32 or SMDDP_ORDER=any allows it")
+    assert by_name[1]["doubling"]["excluded"] is None
+    for kind in ("predicted_s", "simulated_s"):
+        assert 1.2 < by_name[1]["mesh"][kind] / by_name[0]["mesh"][kind] < 1.6
+    assert "order canonical, partials fp32: 2 hosts" in plan("--partials", "fp32").check().stdout
+
+
 def test_order_and_other_collectives() -> None:
     told = json.loads(plan("--hosts", "4", "--order", "any", "--json").check().stdout)
     assert all(each["excluded"] is None for each in told["algorithms"])

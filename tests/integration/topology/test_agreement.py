@@ -117,6 +117,15 @@ def test_ranks_that_are_told_different_ones(template: Template, hosts: tuple[int
     assert len({rank.last_line.partition("): ")[2] for rank in ended}) == 1
 
 
+@pytest.mark.parametrize("hosts", [(), (1, 2)])
+def test_ranks_with_other_partial_sums(template: Template, hosts: tuple[int, ...]) -> None:
+    for rank in run(template, 3, hosts=hosts, rank_env={1: {"SMDDP_PARTIALS": "fp32"}}):
+        assert rank.returncode == 1
+        assert "SMDDP_PARTIALS=fp32" in rank.last_line
+        assert "SMDDP_PARTIALS=native" in rank.last_line
+        assert rank.last_line.endswith("; set these to the same values for all ranks")
+
+
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [

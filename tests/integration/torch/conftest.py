@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
@@ -41,10 +41,11 @@ def run_ranks(_template: Template) -> RunRanks:
         *arguments: str,
         seconds: float = CASE_SECONDS,
         chunk_bytes: str = CHUNK_BYTES,
+        settings: Mapping[str, str] | None = None,
     ) -> list[Ended]:
         places = hosts if len(hosts) > 1 else ()
         path = f"integration.torch.cases.{case}"
-        env = {"SMDDP_CHUNK_BYTES": chunk_bytes}
+        env = {"SMDDP_CHUNK_BYTES": chunk_bytes, **(settings or {})}
         world = World(sum(hosts), path, *arguments, starter=_template, hosts=places, env=env, seconds=seconds)
         return run_well(world, OWN_LOG)
 

@@ -53,16 +53,35 @@ Range lane_of(const Layout& layout, const Range& vector) {
   return slice(vector, lane_parts(layout, vector.count)[static_cast<std::size_t>(layout.local())]);
 }
 
+Ready as_partial(PlanBuilder& plan, const Ready& contribution) {
+  const Range& range = contribution.range;
+  if (range.space == Space::kPartials || !plan.widens()) return contribution;
+  const Range wide = plan.partials(range.count);
+  return {wide, {plan.copy(range, wide, contribution.ready)}};
+}
+
+Ready as_share(PlanBuilder& plan, const Layout& layout, const Ready& contribution) {
+  return layout.all_alone() ? contribution : as_partial(plan, contribution);
+}
+
 Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector, ReduceOp op) {
-  if (layout.alone()) return {vector, {}};
+  if (layout.alone()) return as_share(plan, layout, {vector, {}});
   NativeStep step;
   step.collective = Collective::kReduceScatter;
   step.in = vector;
   step.in_parts = lane_parts(layout, vector.count);
-  step.out = plan.scratch(lane_of(layout, vector).count);
+  step.out = plan.partials(lane_of(layout, vector).count);
   step.reduction = {op, 1};
   const Range out = step.out;
   return {out, {plan.native(std::move(step))}};
+}
+
+double partial_weight(const CollectiveSpec& spec) {
+  return static_cast<double>(size_of(partials_of(spec))) / static_cast<double>(size_of(spec.dtype));
+}
+
+double share_weight(const CollectiveSpec& spec, const Placement& placement) {
+  return placement.hosts() == placement.world() ? 1 : partial_weight(spec);
 }
 
 void spread_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector,

@@ -6,6 +6,7 @@
 #include "plan/builder.h"
 #include "plan/partition.h"
 #include "plan/plan.h"
+#include "plan/spec.h"
 #include "topology/placement.h"
 
 namespace smddp {
@@ -43,6 +44,8 @@ class Layout {
   bool alone() const { return ranks_here() == 1; }
   bool is_lane() const { return local_ < lanes_; }
   int ranks_here() const { return ranks_on(host_); }
+  /// No host has a second rank: what hosts bring to a sum are contributions.
+  bool all_alone() const { return hosts() == world(); }
 
   /// The other hosts in the order in which to send to them, and in which to receive from them. Host
   /// h starts with h + 1, so that at any time each host is the target of one other, not of all.
@@ -75,9 +78,21 @@ std::vector<Part> lane_parts(const Layout& layout, std::size_t count);
 /// The lane of self in `vector`.
 Range lane_of(const Layout& layout, const Range& vector);
 
+/// `contribution` as a partial sum, a copy where those are wider.
+Ready as_partial(PlanBuilder& plan, const Ready& contribution);
+
+/// The same, unless all hosts bring contributions, which need not be wide to be added at once.
+Ready as_share(PlanBuilder& plan, const Layout& layout, const Ready& contribution);
+
 /// Reduces `vector`, in the `in` of all, over this host (undivided). Each lane's rank gets its
-/// lane; a rank alone on its host has it there already.
+/// lane; a rank alone on its host has it there already, as_share.
 Ready reduce_into_lanes(PlanBuilder& plan, const Layout& layout, const Range& vector, ReduceOp op);
+
+/// What an element of the partial sums of `spec` weighs in a Demand: 2 where they are wider.
+double partial_weight(const CollectiveSpec& spec);
+
+/// The same for as_share.
+double share_weight(const CollectiveSpec& spec, const Placement& placement);
 
 /// Spreads the lanes of `vector`, in the `out` of all, from the lanes' ranks to all ranks of this
 /// host.

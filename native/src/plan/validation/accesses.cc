@@ -99,6 +99,27 @@ Status collect_native(const NativeStep& native, int local_rank, int local_ranks,
   return invalid("unknown collective");
 }
 
+/// Additions and native reduce_scatters may round or widen, and copies widen. Partial sums are what
+/// may be wider.
+Status check_dtypes(const Step& step, const Buffers& buffers) {
+  const auto differ = [&](const Range& a, const Range& b) {
+    return buffers.dtype_of(a) != buffers.dtype_of(b);
+  };
+  if (step.kind == StepKind::kNative) {
+    const NativeStep& native = step.native;
+    const bool may = native.collective == Collective::kReduceScatter;
+    return may || !differ(native.in, native.out) ? Status{} : invalid("changes the dtype");
+  }
+  for (const Range& source : step.sources) {
+    if (step.kind == StepKind::kReduce && differ(source, step.sources[0]))
+      return invalid("adds elements of different dtypes");
+    if (step.kind == StepKind::kCopy && differ(source, step.target) &&
+        step.target.space != Space::kPartials)
+      return invalid("rounds without adding");
+  }
+  return {};
+}
+
 Status collect(const Step& step, int local_rank, int local_ranks, Collector& into) {
   if (step.kind == StepKind::kNative) {
     return collect_native(step.native, local_rank, local_ranks, into);
@@ -164,6 +185,7 @@ Result<Accesses> accesses_of(const Step& step, const Buffers& buffers, int local
                              int local_ranks) {
   Collector collector(buffers);
   SMDDP_RETURN_IF_ERROR(collect(step, local_rank, local_ranks, collector));
+  SMDDP_RETURN_IF_ERROR(check_dtypes(step, buffers));
   Accesses accesses = collector.take();
   SMDDP_RETURN_IF_ERROR(check_own_overlaps(step, local_rank, accesses));
   const auto is_read = [&](const Interval& write) {

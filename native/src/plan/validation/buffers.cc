@@ -19,7 +19,8 @@ std::size_t offset_of(const std::vector<std::size_t>& counts, Rank rank) {
 
 }  // namespace
 
-Buffers::Buffers(const CollectiveSpec& spec, Rank self, bool in_place, std::size_t scratch_count) {
+Buffers::Buffers(const CollectiveSpec& spec, Rank self, bool in_place, const Plan& plan)
+    : types_{spec.dtype, plan.partials} {
   const auto rank = static_cast<std::size_t>(self);
   const bool is_root = self == spec.root;
   std::size_t offset = 0;  // of the smaller buffer in the larger one, when in place
@@ -70,12 +71,14 @@ Buffers::Buffers(const CollectiveSpec& spec, Rank self, bool in_place, std::size
   }
   in_ = {0, 0, in_count_};
   out_ = {1, 0, out_count_};
-  scratch_ = {2, 0, scratch_count};
+  scratch_ = {2, 0, plan.scratch_count};
+  partials_ = {3, 0, plan.partial_count};
   if (shared && in_count_ <= out_count_) in_ = {1, offset, in_count_};
   if (shared && in_count_ > out_count_) out_ = {0, offset, out_count_};
   sizes_[in_.memory] = in_count_;
   sizes_[out_.memory] = std::max(sizes_[out_.memory], out_count_);
-  sizes_[2] = scratch_count;
+  sizes_[scratch_.memory] = scratch_.count;
+  sizes_[partials_.memory] = partials_.count;
 }
 
 Result<Interval> Buffers::locate(const Range& range) const {
@@ -83,6 +86,7 @@ Result<Interval> Buffers::locate(const Range& range) const {
   if (range.space == Space::kIn) place = &in_;
   if (range.space == Space::kOut) place = &out_;
   if (range.space == Space::kScratch) place = &scratch_;
+  if (range.space == Space::kPartials) place = &partials_;
   if (place == nullptr && range.count == 0) return Interval{};
   if (place == nullptr || range.offset > place->count ||
       range.count > place->count - range.offset) {

@@ -26,14 +26,15 @@ struct Interval {
 /// do; buffers that a collective allows to be missing have no elements.
 class Buffers {
  public:
-  static constexpr int kPieces = 3;  ///< of in, of out, scratch
+  static constexpr int kPieces = 4;  ///< of in, of out, scratch, partials
 
-  Buffers(const CollectiveSpec& spec, Rank self, bool in_place, std::size_t scratch_count);
+  Buffers(const CollectiveSpec& spec, Rank self, bool in_place, const Plan& plan);
 
   std::size_t in_count() const { return in_count_; }
   std::size_t out_count() const { return out_count_; }
   /// Elements of piece `memory`.
   std::size_t size(int memory) const { return sizes_[memory]; }
+  DType dtype_of(const Range& range) const { return types_.of(range); }
   /// Where `range` lies; fails when it reaches beyond its buffer.
   Result<Interval> locate(const Range& range) const;
 
@@ -49,6 +50,8 @@ class Buffers {
   Place in_;
   Place out_;
   Place scratch_;
+  Place partials_;
+  ElementTypes types_;
   std::size_t sizes_[kPieces] = {};
 };
 
@@ -58,8 +61,8 @@ struct Accesses {
   std::vector<Interval> writes;
 };
 
-/// Checks the form of `step` (bounds, counts, in-place rules of its own ranges) and returns its
-/// accesses. Ranges that a step leaves as they are (a copy onto itself) count as read only.
+/// Checks the form of `step` (bounds, counts, dtypes, in-place rules of its own ranges) and returns
+/// its accesses. Ranges that a step leaves as they are (a copy onto itself) count as read only.
 /// `local_rank` is the rank's place among the `local_ranks` of its host.
 Result<Accesses> accesses_of(const Step& step, const Buffers& buffers, int local_rank,
                              int local_ranks);

@@ -1,5 +1,6 @@
 #include "plan/validation/expression.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace smddp {
@@ -8,30 +9,58 @@ ExpressionTable::Id ExpressionTable::leaf(Rank rank) {
   Node node;
   node.rank = rank;
   node.ranks = std::uint64_t{1} << rank;
-  // Leaves are keyed (0, rank): 0 is never the left part of anything.
-  return add({kNothing, static_cast<Id>(rank)}, node);
+  return add(node);
 }
 
 ExpressionTable::Id ExpressionTable::combine(Id left, Id right) {
   const Node& a = nodes_[left];
   const Node& b = nodes_[right];
   Node node;
+  node.kind = Kind::kSum;
   node.left = left;
   node.right = right;
   node.ranks = a.ranks | b.ranks;
+  node.roundings = std::max(a.roundings, b.roundings);
   node.divided = a.divided || b.divided;
   node.counted_twice = a.counted_twice || b.counted_twice || (a.ranks & b.ranks) != 0;
   node.used_after_division = a.used_after_division || b.used_after_division || node.divided;
-  return add({left, right}, node);
+  return add(node);
 }
 
 ExpressionTable::Id ExpressionTable::divide(Id dividend) {
   Node node = nodes_[dividend];
+  node.kind = Kind::kQuotient;
   node.left = dividend;
   node.right = kNothing;
   node.used_after_division = node.used_after_division || node.divided;
   node.divided = true;
-  return add({dividend, kNothing}, node);
+  return add(node);
+}
+
+ExpressionTable::Id ExpressionTable::round(Id exact) {
+  Node node = nodes_[exact];
+  node.kind = Kind::kRounded;
+  node.left = exact;
+  node.right = kNothing;
+  ++node.roundings;
+  return add(node);
+}
+
+ExpressionTable::Id ExpressionTable::unrounded(Id id) {
+  const Node node = nodes_[id];  // the table may move while it grows
+  switch (node.kind) {
+    case Kind::kRounded:
+      return unrounded(node.left);
+    case Kind::kQuotient:
+      return divide(unrounded(node.left));
+    case Kind::kSum: {
+      const Id left = unrounded(node.left);
+      return combine(left, unrounded(node.right));
+    }
+    case Kind::kLeaf:
+      break;
+  }
+  return id;
 }
 
 ExpressionTable::Id ExpressionTable::canonical(std::span<const Id> items) {
@@ -55,25 +84,28 @@ std::string ExpressionTable::to_string(Id id) const {
 
 void ExpressionTable::append(Id id, std::string& text) const {
   const Node& node = nodes_[id];
-  if (id == kNothing) {
-    text += "nothing";
-  } else if (node.left == kNothing) {
-    text += "r";
-    text += std::to_string(node.rank);
-  } else if (node.right == kNothing) {
-    append(node.left, text);
-    text += "/";
-  } else {
-    text += "(";
-    append(node.left, text);
-    text += " ";
-    append(node.right, text);
-    text += ")";
+  switch (node.kind) {
+    case Kind::kLeaf:
+      text += id == kNothing ? "nothing" : "r" + std::to_string(node.rank);
+      return;
+    case Kind::kQuotient:
+    case Kind::kRounded:
+      append(node.left, text);
+      text += node.kind == Kind::kQuotient ? "/" : "~";
+      return;
+    case Kind::kSum:
+      text += "(";
+      append(node.left, text);
+      text += " ";
+      append(node.right, text);
+      text += ")";
+      return;
   }
 }
 
-ExpressionTable::Id ExpressionTable::add(std::pair<Id, Id> key, const Node& node) {
-  const auto [entry, is_new] = ids_.try_emplace(key, static_cast<Id>(nodes_.size()));
+ExpressionTable::Id ExpressionTable::add(const Node& node) {
+  const auto [entry, is_new] = ids_.try_emplace({node.kind, node.rank, node.left, node.right},
+                                                static_cast<Id>(nodes_.size()));
   if (is_new) nodes_.push_back(node);
   return entry->second;
 }

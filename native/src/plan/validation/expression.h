@@ -5,7 +5,7 @@
 #include <map>
 #include <span>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "smddp/types.h"
@@ -25,33 +25,42 @@ class ExpressionTable {
   Id leaf(Rank rank);
   Id combine(Id left, Id right);
   Id divide(Id dividend);
+  /// The value as a shorter dtype holds it.
+  Id round(Id exact);
   /// Balanced binary tree over the index: n items are split at the largest power of two below n.
   Id canonical(std::span<const Id> items);
 
   std::uint64_t ranks(Id id) const { return nodes_[id].ranks; }  ///< bit r: rank r contributed
   bool is_divided(Id id) const { return nodes_[id].divided; }
+  /// The most that lie on the way of a contribution.
+  int roundings(Id id) const { return nodes_[id].roundings; }
+  /// The same arithmetic, had nothing been rounded.
+  Id unrounded(Id id);
   /// Why no correct schedule makes this value: a rank counted twice, or arithmetic after the
   /// division. Empty when nothing is wrong.
   std::string fault(Id id) const;
-  /// "((r0 r1) (r2 r3))/": the tree, a slash for the division.
+  /// "((r0 r1)~ (r2 r3)~)/~": the tree, a slash for the division, a tilde for each rounding.
   std::string to_string(Id id) const;
 
  private:
+  enum class Kind : std::uint8_t { kLeaf, kSum, kQuotient, kRounded };
   struct Node {
-    Id left = kNothing;   ///< kNothing: a leaf
-    Id right = kNothing;  ///< kNothing: `left` divided
+    Kind kind = Kind::kLeaf;
+    Id left = kNothing;   ///< what is divided or rounded
+    Id right = kNothing;  ///< of a sum
     Rank rank = -1;
     std::uint64_t ranks = 0;
+    int roundings = 0;
     bool divided = false;
     bool counted_twice = false;
     bool used_after_division = false;
   };
 
   void append(Id id, std::string& text) const;
-  Id add(std::pair<Id, Id> key, const Node& node);
+  Id add(const Node& node);
 
   std::vector<Node> nodes_;
-  std::map<std::pair<Id, Id>, Id> ids_;
+  std::map<std::tuple<Kind, Rank, Id, Id>, Id> ids_;
 };
 
 }  // namespace smddp

@@ -65,11 +65,18 @@ class NativeRun {
       }
       const bool same_out =
           first_.collective == Collective::kGather || other.out.count == first_.out.count;
+      if (types_of(party) != types_of(parties_[0])) return invalid("ranks name different dtypes");
       if (needs_out_parts && (!same_out || !same(other.out_parts, first_.out_parts))) {
         return invalid("ranks cut `out` differently");
       }
     }
     return {};
+  }
+
+  /// Of `in` and of `out`.
+  static std::pair<DType, DType> types_of(const NativeParty& party) {
+    const Buffers& buffers = party.memory->buffers();
+    return {buffers.dtype_of(party.step->in), buffers.dtype_of(party.step->out)};
   }
 
   Status move_data() {
@@ -114,7 +121,8 @@ class NativeRun {
       if (step(j).in.count != first_.in.count) return invalid("ranks bring different counts");
       SMDDP_RETURN_IF_ERROR(read(j, step(j).in, sources));
     }
-    Result<Cells> result = combine(expressions_, sources, first_.reduction);
+    Result<Cells> result =
+        combine(expressions_, sources, first_.reduction, types_of(parties_[0]).second);
     if (!result.ok()) return result.status();
     for (std::size_t j = 0; j < ranks(); ++j) {
       if (first_.collective == Collective::kReduce && j != root()) continue;
@@ -129,7 +137,8 @@ class NativeRun {
       for (std::size_t j = 0; j < ranks(); ++j) {
         SMDDP_RETURN_IF_ERROR(read(j, slice(step(j).in, first_.in_parts[owner]), sources));
       }
-      Result<Cells> result = combine(expressions_, sources, first_.reduction);
+      Result<Cells> result =
+          combine(expressions_, sources, first_.reduction, types_of(parties_[0]).second);
       if (!result.ok()) return result.status();
       SMDDP_RETURN_IF_ERROR(write(owner, step(owner).out, result.value()));
     }

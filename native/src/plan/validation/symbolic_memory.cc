@@ -38,7 +38,8 @@ void SymbolicMemory::write(const Range& range, const std::vector<Cell>& cells) {
 
 Result<std::vector<Cell>> combine(ExpressionTable& expressions,
                                   const std::vector<std::vector<Cell>>& sources,
-                                  const Reduction& reduction) {
+                                  const Reduction& reduction, DType stored) {
+  const bool rounds = rounds_when_stored(reduction.op, stored);
   std::vector<Cell> result(sources[0].size());
   std::vector<ExpressionTable::Id> values(sources.size());
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -52,6 +53,7 @@ Result<std::vector<Cell>> combine(ExpressionTable& expressions,
     }
     result[i].value = expressions.canonical(values);
     if (reduction.divisor > 1) result[i].value = expressions.divide(result[i].value);
+    if (rounds) result[i].value = expressions.round(result[i].value);
     if (std::string fault = expressions.fault(result[i].value); !fault.empty()) {
       return Status(StatusCode::kInvalidArgument, fault);
     }

@@ -10,6 +10,8 @@
 namespace smddp {
 namespace {
 
+Status invalid(const std::string& what) { return {StatusCode::kInvalidArgument, what}; }
+
 std::uint64_t bit(Rank rank) { return std::uint64_t{1} << rank; }
 
 /// The error of a step, with where it happened.
@@ -82,12 +84,18 @@ class SymbolicRun {
  private:
   RankRun& of(Rank rank) { return ranks_[static_cast<std::size_t>(rank)]; }
   const Step& step_of(Rank rank, std::size_t index) { return of(rank).plan.steps[index]; }
+  DType dtype_of(Rank rank, const Range& range) {
+    return of(rank).memory.buffers().dtype_of(range);
+  }
 
   /// Checks the rank's plan for what can be seen without running it, and queues its steps.
   Status load(Rank rank) {
     const Plan& plan = plans_[static_cast<std::size_t>(rank)];
     const CollectiveSpec& spec = specs_[static_cast<std::size_t>(rank)];
-    const Buffers buffers(spec, rank, in_place_, plan.scratch_count);
+    if (plan.partial_count > 0 && plan.partials != partials_of(spec))
+      return invalid("rank " + std::to_string(rank) + ": partial sums are to be " +
+                     std::string{name_of(partials_of(spec))});
+    const Buffers buffers(spec, rank, in_place_, plan);
     ranks_.emplace_back(plan, SymbolicMemory(buffers, rank, expressions_), placement_.world());
     const auto local_ranks = placement_.ranks_on(placement_.host_of(rank)).size();
     std::vector<Accesses> accesses;
@@ -113,7 +121,7 @@ class SymbolicRun {
       case StepKind::kRecv: {
         if (step.peer < 0 || step.peer >= placement_.world() ||
             placement_.host_of(step.peer) == placement_.host_of(rank)) {
-          return {StatusCode::kInvalidArgument, "peer is not a rank of another host"};
+          return invalid("peer is not a rank of another host");
         }
         auto& queues = step.kind == StepKind::kSend ? run.sends : run.recvs;
         queues[static_cast<std::size_t>(step.peer)].push(index);
@@ -142,7 +150,7 @@ class SymbolicRun {
     const bool divisor_fits =
         reduction.divisor == 1 || (average && reduction.divisor == placement_.world());
     if (op_fits && divisor_fits) return {};
-    return {StatusCode::kInvalidArgument, "does not combine with the operation that was asked for"};
+    return invalid("does not combine with the operation that was asked for");
   }
 
   bool is_ready(Rank rank, std::size_t index) {
@@ -193,7 +201,8 @@ class SymbolicRun {
       of(rank).memory.write(step.target, sources[0]);
       return {};
     }
-    Result<std::vector<Cell>> result = combine(expressions_, sources, step.reduction);
+    Result<std::vector<Cell>> result =
+        combine(expressions_, sources, step.reduction, dtype_of(rank, step.target));
     if (!result.ok()) return result.status();
     of(rank).memory.write(step.target, result.value());
     return {};
@@ -214,8 +223,11 @@ class SymbolicRun {
       if (source.count != target.count) {
         return at_step(
             to, recv, step_of(to, recv),
-            {StatusCode::kInvalidArgument,
-             "the message that arrives has " + std::to_string(source.count) + " elements"});
+            invalid("the message that arrives has " + std::to_string(source.count) + " elements"));
+      }
+      if (const DType sent = dtype_of(from, source); sent != dtype_of(to, target)) {
+        return at_step(to, recv, step_of(to, recv),
+                       invalid("the message that arrives holds " + std::string{name_of(sent)}));
       }
       of(to).memory.write(target, cells.value());
       const std::uint64_t known = known_at(from, send);
@@ -261,7 +273,7 @@ class SymbolicRun {
       const auto stuck = std::find(run.done.begin(), run.done.end(), false) - run.done.begin();
       const auto index = static_cast<std::size_t>(stuck);
       return at_step(rank, index, step_of(rank, index),
-                     {StatusCode::kInvalidArgument, "deadlock: this step never completes"});
+                     invalid("deadlock: this step never completes"));
     }
     return {};
   }

@@ -55,10 +55,11 @@ Result<Outcome> run_symbolically(const std::vector<Plan>& plans,
                                  const std::vector<CollectiveSpec>& specs,
                                  const Placement& placement, bool in_place);
 
-/// Combines vectors element by element in the canonical tree, then divides if `divisor` is above 1.
+/// Combines vectors element by element in the canonical tree, then divides if `divisor` is above 1,
+/// then rounds if elements of `stored` need it.
 Result<std::vector<Cell>> combine(ExpressionTable& expressions,
                                   const std::vector<std::vector<Cell>>& sources,
-                                  const Reduction& reduction);
+                                  const Reduction& reduction, DType stored);
 
 /// A rank's part in a native step.
 struct NativeParty {

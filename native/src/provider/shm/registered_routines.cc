@@ -63,7 +63,7 @@ bool are_apart_or_in_place(const ShmCall& call) {
     out_count = step.out.count;
     in_place = in == out + bytes(step.out_parts[own].offset);
   }
-  return in_place || out >= in + bytes(in_count) || in >= out + bytes(out_count);
+  return in_place || out >= in + bytes(in_count) || in >= out + out_count * call.out_element_bytes;
 }
 
 }  // namespace
@@ -141,8 +141,8 @@ bool RegisteredScatter::advance() {
       call_.sources[rank] = arrays_.in[rank] + (own.offset + done_) * call_.element_bytes;
     const Reduction& reduction = call_.step->reduction;
     std::byte* const target = call_.out_at(done_);
-    reduce_sources(call_.dtype, reduction.op, reduction.divisor, call_.sources, {&target, 1},
-                   count);
+    reduce_sources({call_.dtype, call_.out_dtype}, reduction.op, reduction.divisor, call_.sources,
+                   {&target, 1}, count);
   }
   done_ += count;
   return done_ == own.count;

@@ -20,14 +20,16 @@ struct ShmCall {
   int ranks = 1;
   const NativeStep* step = nullptr;
   DType dtype = DType::kUint8;
+  DType out_dtype = DType::kUint8;  ///< another one in reduce_scatter only
   std::size_t element_bytes = 1;
+  std::size_t out_element_bytes = 1;
   const std::byte* in = nullptr;
   std::byte* out = nullptr;
   std::span<const std::byte*>
       sources;  ///< room for one pointer per rank, so that calls do not allocate
 
   const std::byte* in_at(std::size_t element) const { return in + element * element_bytes; }
-  std::byte* out_at(std::size_t element) const { return out + element * element_bytes; }
+  std::byte* out_at(std::size_t element) const { return out + element * out_element_bytes; }
   /// Bytes of one of `shares` equal pieces of a staging half; pieces start on cache lines.
   std::size_t piece_bytes(std::size_t shares) const {
     return region->half_bytes() / shares / kCacheLine * kCacheLine;

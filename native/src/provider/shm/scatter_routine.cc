@@ -48,7 +48,8 @@ void ScatterRoutine::consume(std::uint64_t round, std::uint64_t chunk) {
   call_.sources[self] = call_.in_at(own.offset + begin);
   const Reduction& reduction = call_.step->reduction;
   std::byte* const target = call_.out_at(begin);
-  reduce_sources(call_.dtype, reduction.op, reduction.divisor, call_.sources, {&target, 1}, count);
+  reduce_sources({call_.dtype, call_.out_dtype}, reduction.op, reduction.divisor, call_.sources,
+                 {&target, 1}, count);
 }
 
 }  // namespace smddp

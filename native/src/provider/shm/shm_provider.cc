@@ -50,7 +50,9 @@ ShmRoutine& ShmProvider::select_routine() {
 void ShmProvider::post(const NativeCall& call, Token token) {
   call_.step = call.step;
   call_.dtype = call.dtype;
-  call_.element_bytes = size_of(call.dtype);
+  call_.out_dtype = call.out_dtype.value_or(call.dtype);
+  call_.element_bytes = size_of(call_.dtype);
+  call_.out_element_bytes = size_of(call_.out_dtype);
   call_.in = call.in;
   call_.out = call.out;
   routine_ = &select_routine();

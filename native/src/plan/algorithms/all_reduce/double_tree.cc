@@ -82,7 +82,7 @@ class HalfLane {
     Steps ready = lane_.partial.ready;
     const auto receive = [&](const std::optional<int>& child) {
       if (!child) return;
-      sources.push_back(plan_.scratch(segment.count));
+      sources.push_back(plan_.beside(own, segment.count));
       ready.add(plan_.recv(layout_.peer_on(*child), sources.back()));
     };
     receive(around_.left);
@@ -91,7 +91,7 @@ class HalfLane {
     Ready sum{own, ready};
     const bool is_root = !around_.parent;
     if (sources.size() > 1) {
-      sum.range = is_root ? slice(lane_.target, segment) : plan_.scratch(segment.count);
+      sum.range = is_root ? slice(lane_.target, segment) : plan_.beside(own, segment.count);
       const Reduction reduction{lane_.reduction.op, is_root ? lane_.reduction.divisor : 1};
       sum.ready = {plan_.reduce(std::move(sources), sum.range, reduction, ready)};
     }
@@ -127,8 +127,9 @@ int levels_of(int hosts) { return static_cast<int>(std::bit_width(static_cast<un
 
 /// Both trees step by step, in the same order on all hosts: messages between two hosts meet in
 /// order even where they belong to both trees. A segment comes down `lag` segments later.
-Steps pass_through(PlanBuilder& plan, const Layout& layout, const LaneReduction& lane,
+Steps pass_through(PlanBuilder& plan, const Layout& layout, const LaneReduction& shares,
                    std::size_t segments) {
+  const LaneReduction lane{as_partial(plan, shares.partial), shares.target, shares.reduction};
   HalfLane halves[] = {{plan, layout, lane, Tree(layout.hosts(), false)},
                        {plan, layout, lane, Tree(layout.hosts(), true)}};
   const auto segment = [&](int half, std::size_t number) {
@@ -167,9 +168,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.hops = 2 * (levels_of(placement.hosts()) - 1);
   demand.messages = 4 * segments;
-  demand.piece = n / lanes / 2 / segments;
-  demand.wire = 2 * n + demand.hops * demand.piece * lanes;
-  demand.reduced = 2 * n / lanes;
+  const double partial = partial_weight(spec);
+  demand.piece = (partial + 1) / 2 * n / lanes / 2 / segments;
+  demand.wire = (partial + 1) * n + demand.hops * demand.piece * lanes;
+  demand.reduced = 2 * partial * n / lanes;
   return demand;
 }
 

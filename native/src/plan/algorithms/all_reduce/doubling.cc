@@ -58,7 +58,8 @@ std::vector<Meeting> meetings_of(int host, int hosts) {
 }
 
 Steps climb(PlanBuilder& plan, const Layout& layout, const LaneReduction& lane) {
-  Ready sum = lane.partial;
+  const Ready own = as_partial(plan, lane.partial);
+  Ready sum = own;
   Steps first_sends;
   const std::vector<Meeting> meetings = meetings_of(layout.host(), layout.hosts());
   for (const Meeting& meeting : meetings) {
@@ -67,11 +68,11 @@ Steps climb(PlanBuilder& plan, const Layout& layout, const LaneReduction& lane) 
       const StepId sent = plan.send(layout.peer_on(target), sum.range, sum.ready);
       if (&meeting == &meetings.front()) first_sends.add(sent);
     }
-    const Range other = plan.scratch(lane.target.count);
+    const Range other = plan.beside(own.range, lane.target.count);
     Steps ready = sum.ready;
     ready.add(plan.recv(layout.peer_on(meeting.source), other));
-    if (is_last) ready.add(before_overwriting(lane.partial.range, first_sends));
-    const Range result = is_last ? lane.target : plan.scratch(lane.target.count);
+    if (is_last) ready.add(before_overwriting(own.range, first_sends));
+    const Range result = is_last ? lane.target : plan.beside(own.range, lane.target.count);
     const Reduction reduction{lane.reduction.op, is_last ? lane.reduction.divisor : 1};
     std::vector<Range> halves{sum.range, other};
     if (!meeting.is_left) std::swap(halves[0], halves[1]);
@@ -99,9 +100,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.hops = static_cast<double>(hops);
   demand.messages = static_cast<double>(most);
-  demand.wire = demand.messages * n;
-  demand.piece = n / lanes;
-  demand.reduced = 2 * demand.hops * n / lanes;
+  const double partial = partial_weight(spec);
+  demand.wire = partial * demand.messages * n;
+  demand.piece = partial * n / lanes;
+  demand.reduced = 2 * partial * demand.hops * n / lanes;
   return demand;
 }
 

@@ -32,7 +32,7 @@ class Halving {
       : plan_(plan), layout_(layout), lane_(lane) {}
 
   Steps run() {
-    Ready sum = lane_.partial;
+    Ready sum = as_partial(plan_, lane_.partial);
     for (int bit = 1; bit < layout_.hosts(); bit *= 2) sum = halve(bit, sum);
     Steps complete = sum.ready;
     for (auto round = rounds_.rbegin(); round != rounds_.rend(); ++round)
@@ -53,11 +53,11 @@ class Halving {
                 .given = halves[is_upper ? 0 : 1]};
 
     round.sent = plan_.send(round.partner, theirs, sum.ready);
-    const Range received = plan_.scratch(mine.count);
+    const Range received = plan_.beside(mine, mine.count);
     Steps ready = sum.ready;
     ready.add(plan_.recv(round.partner, received));
     const bool is_last = bit * 2 == layout_.hosts();
-    const Range result = is_last ? slice(lane_.target, round.kept) : plan_.scratch(mine.count);
+    const Range result = is_last ? slice(lane_.target, round.kept) : plan_.beside(mine, mine.count);
     std::vector<Range> sources{mine, received};
     if (is_upper) std::swap(sources[0], sources[1]);
     round.summed = plan_.reduce(std::move(sources), result,
@@ -97,9 +97,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.hops = 2 * rounds;
   demand.messages = 2 * rounds;
-  demand.wire = 2 * (hosts - 1) / hosts * n;
+  const double partial = partial_weight(spec);
+  demand.wire = (partial + 1) * (hosts - 1) / hosts * n;
   demand.piece = demand.wire / lanes / demand.messages;
-  demand.reduced = 2 * (hosts - 1) / hosts * n / lanes;
+  demand.reduced = 2 * partial * (hosts - 1) / hosts * n / lanes;
   return demand;
 }
 

@@ -6,7 +6,7 @@ namespace smddp {
 
 Plan all_reduce_in_lanes(std::string_view name, const CollectiveSpec& spec, const Layout& layout,
                          const ReduceLane& reduce_lane) {
-  PlanBuilder plan{std::string{name}};
+  PlanBuilder plan{std::string{name}, spec};
   const Range out{Space::kOut, 0, spec.count};
   const Reduction reduction = reduction_of(spec, layout.world());
   const Ready partial = reduce_into_lanes(plan, layout, {Space::kIn, 0, spec.count}, reduction.op);

@@ -11,8 +11,9 @@
 namespace smddp {
 
 /// What is left of an all_reduce for the ranks of one lane: `target` (in `out`) is to hold the
-/// reduction over hosts of their `partial`. Both have the same count; in place they may be the same
-/// memory, so `target` is written only when nobody needs that part of `partial` any more.
+/// reduction over hosts of their `partial`, which is a partial sum or as_share. Both have the same
+/// count; in place they may be the same memory, so `target` is written only when nobody needs that
+/// part of `partial` any more.
 struct LaneReduction {
   Ready partial;
   Range target;

@@ -65,7 +65,7 @@ void scatter(PlanBuilder& plan, const Layout& layout, Pace& pace, Segment& segme
     segment.sent[static_cast<std::size_t>(to)] =
         plan.send(layout.peer_on(to), shard, pace.next_send(partial.ready));
     Range& received = partials[static_cast<std::size_t>(from)];
-    received = plan.scratch(own.count);
+    received = plan.beside(partial.range, own.count);
     have_partials.add(pace.received(plan.recv(layout.peer_on(from), received)));
   }
   segment.summed = plan.reduce(partials, slice(target, own), reduction, have_partials);
@@ -88,7 +88,7 @@ Steps gather(PlanBuilder& plan, const Layout& layout, Pace& pace, const Segment&
 }
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  PlanBuilder plan{"mesh"};
+  PlanBuilder plan{"mesh", spec};
   const Reduction reduction = reduction_of(spec, layout.world());
   const int count = segments_for(spec, layout.hosts(), layout.lanes());
   // One segment to each host at a time, where there is more than one other.
@@ -116,13 +116,14 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   const double lanes = placement.ranks_on_smallest_host();
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.segments = segments_for(spec, placement.hosts(), placement.ranks_on_smallest_host());
-  demand.reduced = n / lanes;
+  const double share = share_weight(spec, placement);
+  demand.reduced = share * n / lanes;
   demand.hops = 2;
   demand.messages = 2 * (hosts - 1);
-  demand.wire = 2 * (hosts - 1) / hosts * n;
+  demand.wire = (share + 1) * (hosts - 1) / hosts * n;
   // Only the first segment's way to the wire and the last one's from it take hops and messages of
   // their own; those of the others are made while its bytes are on the wire.
-  demand.piece = n / lanes / hosts / demand.segments;
+  demand.piece = (share + 1) / 2 * n / lanes / hosts / demand.segments;
   return demand;
 }
 

@@ -24,7 +24,7 @@ Steps exchange_all(PlanBuilder& plan, const Layout& layout, const LaneReduction&
   std::vector<Range> partials(static_cast<std::size_t>(layout.hosts()), partial.range);
   for (const int host : layout.recv_order()) {
     Range& received = partials[static_cast<std::size_t>(host)];
-    received = plan.scratch(target.count);
+    received = plan.beside(partial.range, target.count);
     ready.add(plan.recv(layout.peer_on(host), received));
   }
   return {plan.reduce(partials, target, reduction, ready)};
@@ -39,11 +39,12 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   const double hosts = placement.hosts();
   const double lanes = placement.ranks_on_smallest_host();
   Demand demand = native_demand_of_all_reduce(spec, placement);
+  const double share = share_weight(spec, placement);
   demand.hops = 1;
   demand.messages = hosts - 1;
-  demand.wire = (hosts - 1) * n;
-  demand.piece = n / lanes;
-  demand.reduced = hosts * n / lanes;
+  demand.wire = share * (hosts - 1) * n;
+  demand.piece = share * n / lanes;
+  demand.reduced = share * hosts * n / lanes;
   return demand;
 }
 

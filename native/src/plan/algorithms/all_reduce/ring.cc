@@ -16,7 +16,8 @@ namespace smddp {
 namespace {
 
 Steps go_round(PlanBuilder& plan, const Layout& layout, const LaneReduction& lane) {
-  const auto& [partial, target, reduction] = lane;
+  const auto& [share, target, reduction] = lane;
+  const Ready partial = as_partial(plan, share);
   const int hosts = layout.hosts();
   const Rank next = layout.peer_on((layout.host() + 1) % hosts);
   const Rank previous = layout.peer_on((layout.host() + hosts - 1) % hosts);
@@ -32,10 +33,10 @@ Steps go_round(PlanBuilder& plan, const Layout& layout, const LaneReduction& lan
     const StepId sent = plan.send(next, sum.range, sum.ready);
     if (step == 0) last_use.push_back(sent);
     const Part mine = chunk(layout.host() - 1, step);
-    const Range received = plan.scratch(mine.count);
+    const Range received = plan.beside(partial.range, mine.count);
     Steps ready = partial.ready;
     ready.add(plan.recv(previous, received));
-    const Range result = is_last ? slice(target, mine) : plan.scratch(mine.count);
+    const Range result = is_last ? slice(target, mine) : plan.beside(partial.range, mine.count);
     const StepId summed = plan.reduce({received, slice(partial.range, mine)}, result,
                                       {reduction.op, is_last ? reduction.divisor : 1}, ready);
     last_use.push_back(summed);
@@ -65,9 +66,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.hops = 2 * (hosts - 1);
   demand.messages = 2 * (hosts - 1);
-  demand.wire = 2 * (hosts - 1) / hosts * n;
-  demand.piece = n / lanes / hosts;
-  demand.reduced = 2 * (hosts - 1) / hosts * n / lanes;
+  const double partial = partial_weight(spec);
+  demand.wire = (partial + 1) * (hosts - 1) / hosts * n;
+  demand.piece = (partial + 1) / 2 * n / lanes / hosts;
+  demand.reduced = 2 * partial * (hosts - 1) / hosts * n / lanes;
   return demand;
 }
 

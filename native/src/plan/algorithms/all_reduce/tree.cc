@@ -25,13 +25,13 @@ Steps up_and_down(PlanBuilder& plan, const Layout& layout, const LaneReduction& 
   }
   const bool is_root = host == 0;
 
-  Ready sum = lane.partial;
+  Ready sum = as_partial(plan, lane.partial);
   for (const int child : children) {
     const bool is_total = is_root && child == children.back();
-    const Range received = plan.scratch(lane.target.count);
+    const Range received = plan.beside(sum.range, lane.target.count);
     Steps ready = sum.ready;
     ready.add(plan.recv(layout.peer_on(child), received));
-    const Range result = is_total ? lane.target : plan.scratch(lane.target.count);
+    const Range result = is_total ? lane.target : plan.beside(sum.range, lane.target.count);
     const Reduction reduction{lane.reduction.op, is_total ? lane.reduction.divisor : 1};
     sum = {result, {plan.reduce({sum.range, received}, result, reduction, ready)}};
   }
@@ -58,9 +58,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_all_reduce(spec, placement);
   demand.hops = 2 * (std::bit_width(static_cast<unsigned>(placement.hosts())) - 1);
   demand.messages = children;
-  demand.wire = 2 * children * n;
-  demand.piece = n / lanes;
-  demand.reduced = 2 * children * n / lanes;
+  const double partial = partial_weight(spec);
+  demand.wire = (partial + 1) * children * n;
+  demand.piece = (partial + 1) / 2 * n / lanes;
+  demand.reduced = 2 * partial * children * n / lanes;
   return demand;
 }
 

@@ -26,7 +26,7 @@ Plan reduce_in_lanes(PlanBuilder plan, const CollectiveSpec& spec, const Layout&
   const Ready partial = reduce_into_lanes(plan, layout, {Space::kIn, 0, spec.count}, reduction.op);
   const int root_host = layout.host_of(spec.root);
   const bool is_sink = layout.host() == root_host;
-  Ready sum = partial;
+  Ready sum{{}, partial.ready};
   if (layout.is_lane()) {
     Range target;
     if (is_sink)

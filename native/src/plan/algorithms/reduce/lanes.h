@@ -9,8 +9,8 @@
 
 namespace smddp {
 
-/// One lane on its way to the root's host, which alone has a `target`. On a host with one rank
-/// that is `out`, which may be the memory of `partial`.
+/// One lane on its way to the root's host, which alone has a `target`. `partial` is a partial sum
+/// or as_share. On a host with one rank `target` is `out`, which may be the memory of `partial`.
 struct LaneSink {
   int root_host;
   Ready partial;

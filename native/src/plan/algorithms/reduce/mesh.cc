@@ -24,14 +24,14 @@ Steps send_to_root(PlanBuilder& plan, const Layout& layout, const LaneSink& sink
   Steps have_partials = sink.partial.ready;
   for (const int host : layout.recv_order()) {
     Range& received = partials[static_cast<std::size_t>(host)];
-    received = plan.scratch(sink.target.count);
+    received = plan.beside(sink.partial.range, sink.target.count);
     have_partials.add(plan.recv(layout.peer_on(host), received));
   }
   return {plan.reduce(std::move(partials), sink.target, sink.reduction, have_partials)};
 }
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  PlanBuilder plan("mesh");
+  PlanBuilder plan("mesh", spec);
   greet_hosts(plan, layout);
   return reduce_in_lanes(std::move(plan), spec, layout, send_to_root);
 }
@@ -43,9 +43,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_reduce(spec, placement);
   demand.hops = 1;
   demand.messages = hosts;
-  demand.wire = (hosts - 1) * n;
-  demand.piece = n / lanes;
-  demand.reduced = hosts * n / lanes;
+  const double share = share_weight(spec, placement);
+  demand.wire = share * (hosts - 1) * n;
+  demand.piece = share * n / lanes;
+  demand.reduced = share * hosts * n / lanes;
   return demand;
 }
 

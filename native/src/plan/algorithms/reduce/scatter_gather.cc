@@ -33,7 +33,7 @@ Scattered reduce_scatter(PlanBuilder& plan, const Layout& layout, const LaneSink
   Steps ready = sink.partial.ready;
   for (const int host : layout.recv_order()) {
     Range& received = partials[static_cast<std::size_t>(host)];
-    received = plan.scratch(own.count);
+    received = plan.beside(partial, own.count);
     ready.add(plan.recv(layout.peer_on(host), received));
   }
   const bool is_sink = layout.host() == sink.root_host;
@@ -52,16 +52,16 @@ Steps scatter_then_gather(PlanBuilder& plan, const Layout& layout, const LaneSin
   Steps complete = own.ready;
   for (const int host : layout.recv_order()) {
     const Range shard = slice(sink.target, share_of(sink.target.count, layout.hosts(), host));
-    // What we sent to its owner, who answers only after it has it.
-    const Steps free =
-        before_overwriting(sink.partial.range, {sent[static_cast<std::size_t>(host)]});
+    // What we sent to its owner, who answers only after it has it, or widened before.
+    Steps free = sink.partial.ready;
+    free.add(before_overwriting(sink.partial.range, {sent[static_cast<std::size_t>(host)]}));
     complete.add(plan.recv(layout.peer_on(host), shard, free));
   }
   return complete;
 }
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  return reduce_in_lanes(PlanBuilder("scatter_gather"), spec, layout, scatter_then_gather);
+  return reduce_in_lanes(PlanBuilder("scatter_gather", spec), spec, layout, scatter_then_gather);
 }
 
 Demand demand(const CollectiveSpec& spec, const Placement& placement) {
@@ -71,9 +71,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_reduce(spec, placement);
   demand.hops = 2;
   demand.messages = hosts;
-  demand.wire = 2 * (hosts - 1) / hosts * n;
-  demand.piece = n / lanes / hosts;
-  demand.reduced = n / lanes;
+  const double share = share_weight(spec, placement);
+  demand.wire = (share + 1) * (hosts - 1) / hosts * n;
+  demand.piece = (share + 1) / 2 * n / lanes / hosts;
+  demand.reduced = share * n / lanes;
   return demand;
 }
 

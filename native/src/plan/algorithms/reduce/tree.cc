@@ -22,15 +22,17 @@ Ready climb(PlanBuilder& plan, const Layout& layout, const LaneSink& sink) {
   const int host = layout.host();
   const std::size_t count = sink.partial.range.count;
   const bool ends_here = host == 0 && sink.root_host == 0;
-  Ready sum = sink.partial;
+  Ready sum = as_partial(plan, sink.partial);
   int bit = 1;
   for (; bit < layout.hosts() && (host & bit) == 0; bit *= 2) {
     if (host + bit >= layout.hosts()) continue;
     const bool is_total = host == 0 && bit * 2 >= layout.hosts();
-    const Range received = plan.scratch(count);
+    const Range received = plan.beside(sum.range, count);
     Steps ready = sum.ready;
     ready.add(plan.recv(layout.peer_on(host + bit), received));
-    const Range result = is_total && ends_here ? sink.target : plan.scratch(count);
+    // A total that goes on to another host is a result, too.
+    const Range elsewhere = is_total ? plan.scratch(count) : plan.beside(sum.range, count);
+    const Range result = is_total && ends_here ? sink.target : elsewhere;
     const Reduction reduction{sink.reduction.op, is_total ? sink.reduction.divisor : 1};
     sum = {result, {plan.reduce({sum.range, received}, result, reduction, ready)}};
   }
@@ -43,12 +45,13 @@ Steps collect(PlanBuilder& plan, const Layout& layout, const LaneSink& sink) {
   if (sink.root_host == 0) return sum.ready;
   if (layout.host() == 0) plan.send(layout.peer_on(sink.root_host), sum.range, sum.ready);
   if (layout.host() != sink.root_host) return {};
-  const Steps free = before_overwriting(sink.partial.range, sum.ready);
+  Steps free = sink.partial.ready;  // has read what is widened
+  free.add(before_overwriting(sink.partial.range, sum.ready));
   return {plan.recv(layout.peer_on(0), sink.target, free)};
 }
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  return reduce_in_lanes(PlanBuilder("tree"), spec, layout, collect);
+  return reduce_in_lanes(PlanBuilder("tree", spec), spec, layout, collect);
 }
 
 Demand demand(const CollectiveSpec& spec, const Placement& placement) {
@@ -59,9 +62,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_reduce(spec, placement);
   demand.hops = std::bit_width(static_cast<unsigned>(placement.hosts())) - 1 + forward;
   demand.messages = 2;
-  demand.wire = (children + forward) * n;
-  demand.piece = n / lanes;
-  demand.reduced = 2 * children * n / lanes;
+  const double partial = partial_weight(spec);
+  demand.wire = (partial * children + forward) * n;
+  demand.piece = partial * n / lanes;
+  demand.reduced = 2 * partial * children * n / lanes;
   return demand;
 }
 

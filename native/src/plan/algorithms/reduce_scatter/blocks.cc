@@ -19,8 +19,8 @@ Ready reduce_blocks(PlanBuilder& plan, const Layout& layout, const CollectiveSpe
         blocks[static_cast<std::size_t>(layout.rank_at(host, owner))];
   }
   const Part own = step.in_parts[static_cast<std::size_t>(layout.local())];
-  if (layout.alone()) return {slice(step.in, own), {}};
-  step.out = plan.scratch(own.count);
+  if (layout.alone()) return as_share(plan, layout, {slice(step.in, own), {}});
+  step.out = plan.partials(own.count);
   const Range out = step.out;
   return {out, {plan.native(std::move(step))}};
 }

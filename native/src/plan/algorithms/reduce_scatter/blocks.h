@@ -7,8 +7,8 @@
 namespace smddp {
 
 /// Native reduce_scatter over this host of the blocks of ranks `turn` * L ... of `host`, one for
-/// each local rank. Returns the partial sum that falls to self, in new scratch unless self is alone
-/// here; its count is 0 when there is none.
+/// each local rank. Returns the partial sum that falls to self; as_share, if self is alone here.
+/// Its count is 0 when there is none.
 Ready reduce_blocks(PlanBuilder& plan, const Layout& layout, const CollectiveSpec& spec, int host,
                     int turn);
 

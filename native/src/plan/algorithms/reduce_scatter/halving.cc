@@ -1,6 +1,6 @@
 // Recursive halving reduce-scatter over N = 2^k hosts of equal size, with any block sizes.
 //
-//   the blocks of one lane lie in scratch with the bits of their host's number reversed:
+//   the partial sums of one lane's blocks lie with the bits of their host's number reversed:
 //   4 hosts: [ 0 2 | 1 3 ]   0 <-> 1, 2 <-> 3 exchange halves, each adds the one with its own block
 //            [ 0 | 2 ]       0 <-> 2, 1 <-> 3 exchange quarters
 //
@@ -44,7 +44,7 @@ Row lay_out(PlanBuilder& plan, const Layout& layout, const CollectiveSpec& spec)
   for (int place = 0; place < layout.hosts(); ++place) {
     Ready block = reduce_blocks(plan, layout, spec, reversed(place, layout.hosts()), 0);
     if (layout.alone()) {
-      const Range packed = plan.scratch(block.range.count);
+      const Range packed = plan.partials(block.range.count);
       block = {packed, {plan.copy(block.range, packed)}};
     }
     row.push_back(block);
@@ -61,11 +61,11 @@ Row halve(PlanBuilder& plan, const Layout& layout, const Row& row, int bit,
   const Ready mine = half_of(row, side);
   const Ready theirs = half_of(row, 1 - side);
   plan.send(partner, theirs.range, theirs.ready);
-  const Range received = plan.scratch(mine.range.count);
+  const Range received = plan.partials(mine.range.count);
   Steps ready = mine.ready;
   ready.add(plan.recv(partner, received));
   const Range result =
-      is_last ? Range{Space::kOut, 0, received.count} : plan.scratch(received.count);
+      is_last ? Range{Space::kOut, 0, received.count} : plan.partials(received.count);
   std::vector<Range> sources{mine.range, received};
   if (side == 1) std::swap(sources[0], sources[1]);
   const StepId summed = plan.reduce(std::move(sources), result,
@@ -81,7 +81,7 @@ Row halve(PlanBuilder& plan, const Layout& layout, const Row& row, int bit,
 }
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  PlanBuilder plan("halving");
+  PlanBuilder plan("halving", spec);
   const Reduction reduction = reduction_of(spec, layout.world());
   Row row = lay_out(plan, layout, spec);
   for (int bit = 1; bit < layout.hosts(); bit *= 2) row = halve(plan, layout, row, bit, reduction);
@@ -95,9 +95,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_reduce_scatter(spec, placement);
   demand.hops = std::bit_width(static_cast<unsigned>(placement.hosts())) - 1;
   demand.messages = demand.hops;
-  demand.wire = (hosts - 1) / hosts * n;
+  const double partial = partial_weight(spec);
+  demand.wire = partial * (hosts - 1) / hosts * n;
   demand.piece = demand.wire / lanes / demand.hops;
-  demand.reduced = 2 * (hosts - 1) / hosts * n / lanes;
+  demand.reduced = 2 * partial * (hosts - 1) / hosts * n / lanes;
   if (placement.hosts() == placement.world()) demand.reduced += n;  // packed first
   return demand;
 }

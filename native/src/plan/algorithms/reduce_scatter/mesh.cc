@@ -29,14 +29,14 @@ void serve_host(PlanBuilder& plan, const Layout& layout, const CollectiveSpec& s
 }
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  PlanBuilder plan("mesh");
+  PlanBuilder plan("mesh", spec);
   const std::size_t own_count = spec.counts[static_cast<std::size_t>(layout.self())];
   std::vector<Range> partials(static_cast<std::size_t>(layout.hosts()));
   Steps have_partials;
   for (const int host : layout.recv_order()) {
     const Rank sender = layout.rank_at(host, layout.local() % layout.ranks_on(host));
     Range& received = partials[static_cast<std::size_t>(host)];
-    received = plan.scratch(own_count);
+    received = layout.all_alone() ? plan.scratch(own_count) : plan.partials(own_count);
     have_partials.add(plan.recv(sender, received));
   }
   for (const int host : layout.send_order()) serve_host(plan, layout, spec, host);
@@ -57,9 +57,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_reduce_scatter(spec, placement);
   demand.hops = 1;
   demand.messages = hosts - 1;
-  demand.wire = (hosts - 1) / hosts * n;
-  demand.piece = n / ranks;
-  demand.reduced = hosts * n / ranks;
+  const double share = share_weight(spec, placement);
+  demand.wire = share * (hosts - 1) / hosts * n;
+  demand.piece = share * n / ranks;
+  demand.reduced = share * hosts * n / ranks;
   return demand;
 }
 

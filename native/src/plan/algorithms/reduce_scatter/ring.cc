@@ -16,27 +16,28 @@ namespace smddp {
 namespace {
 
 Plan make(const CollectiveSpec& spec, const Layout& layout) {
-  PlanBuilder plan("ring");
+  PlanBuilder plan("ring", spec);
   const int hosts = layout.hosts();
   const Rank next = layout.peer_on((layout.host() + 1) % hosts);
   const Rank previous = layout.peer_on((layout.host() + hosts - 1) % hosts);
   const Reduction reduction = reduction_of(spec, layout.world());
   // Before the first message, so that in place `out` is written when all of `in` has been read.
   std::vector<Ready> partials;
-  for (int distance = 1; distance <= hosts; ++distance)
-    partials.push_back(
-        reduce_blocks(plan, layout, spec, (layout.host() - distance + hosts) % hosts, 0));
+  for (int distance = 1; distance <= hosts; ++distance) {
+    const int owner = (layout.host() - distance + hosts) % hosts;
+    partials.push_back(as_partial(plan, reduce_blocks(plan, layout, spec, owner, 0)));
+  }
 
   Ready sum = partials[0];
   for (int step = 1; step < hosts; ++step) {
     const Ready& mine = partials[static_cast<std::size_t>(step)];
     const bool is_own = step == hosts - 1;
     plan.send(next, sum.range, sum.ready);
-    const Range received = plan.scratch(mine.range.count);
+    const Range received = plan.beside(mine.range, mine.range.count);
     Steps ready = mine.ready;
     ready.add(plan.recv(previous, received));
-    const Range result =
-        is_own ? Range{Space::kOut, 0, mine.range.count} : plan.scratch(mine.range.count);
+    const Range result = is_own ? Range{Space::kOut, 0, mine.range.count}
+                                : plan.beside(mine.range, mine.range.count);
     sum = {result,
            {plan.reduce({received, mine.range}, result,
                         {reduction.op, is_own ? reduction.divisor : 1}, ready)}};
@@ -51,9 +52,10 @@ Demand demand(const CollectiveSpec& spec, const Placement& placement) {
   Demand demand = native_demand_of_reduce_scatter(spec, placement);
   demand.hops = hosts - 1;
   demand.messages = hosts - 1;
-  demand.wire = (hosts - 1) / hosts * n;
-  demand.piece = n / ranks;
-  demand.reduced = 2 * (hosts - 1) * n / ranks;
+  const double partial = partial_weight(spec);
+  demand.wire = partial * (hosts - 1) / hosts * n;
+  demand.piece = partial * n / ranks;
+  demand.reduced = 2 * partial * (hosts - 1) * n / ranks;
   return demand;
 }
 
