@@ -9,7 +9,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from smddp.errors import SMDDPArgumentError
-from smddp.topology.files import read_toml
+from smddp.toml_tables import read_toml
 from smddp.topology.values import Gpu, HostTopology, NumaNode, Rail
 
 __all__ = ["catalogue", "instance"]
