@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum
+from typing import overload
 
 from typing_extensions import Buffer
 
@@ -59,6 +60,8 @@ class Config:
     socket_ifname: str
     stripe_bytes: int
     topology: bytes
+    costs: bytes
+    costs_problem: str
     order: str
     partials: str
     algorithm: str
@@ -115,7 +118,21 @@ class Costs:
     native_step: float
     native: float
 
+@overload
 def costs_between(topology: Topology) -> Costs: ...
+@overload
+def costs_between(topology: Topology, measured: dict[str, Costs], transport: str) -> Costs: ...
+def encode_costs(measured: dict[str, Costs]) -> bytes: ...
+
+class Demand:
+    hops: float
+    messages: float
+    wire: float
+    piece: float
+    reduced: float
+    native_steps: float
+    native: float
+    segments: float
 
 class CollectiveCall:
     collective: Collective
@@ -132,6 +149,7 @@ class PlanSettings:
 class PlanOption:
     algorithm: str
     seconds: float
+    demand: Demand
     excluded: str
 
 def plan_options(call: CollectiveCall, topology: Topology, settings: PlanSettings) -> list[PlanOption]: ...

@@ -10,8 +10,10 @@ import difflib
 import functools
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from smddp.alone import RECORD
@@ -125,6 +127,16 @@ SETTINGS: tuple[Setting, ...] = (
         range="a path, or an EC2 instance type",
         help="What every host of the job is taken for, as a TOML file (docs/topology.md) or by instance type; the same "
         "for all ranks. Default: what the lowest rank of each host finds there.",
+    ),
+    Setting(
+        name="SMDDP_COSTS",
+        field="costs",
+        default="",
+        parse=parse_text,
+        range="a path",
+        help="What messages between hosts take, as a TOML file that `smddp tune` writes (docs/tuning.md): with these "
+        "costs algorithms between hosts are chosen. The same for all ranks, and on each host. Default: round numbers "
+        "for tcp, and the speeds of the topology.",
     ),
     Setting(
         name="SMDDP_ORDER",
@@ -246,6 +258,7 @@ class Settings:
     socket_ifname: str = ""
     stripe_bytes: int = 128 * 1024
     topology: str = ""
+    costs: str = ""
     order: str = "canonical"
     partials: str = "native"
     algorithm: str = ""
@@ -322,6 +335,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)
+    values["costs"], values["costs_problem"] = _encoded_costs(settings.costs)
     values["move_apart"] = settings.move_apart == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
         values[field] = timedelta(seconds=getattr(settings, field))
@@ -342,6 +356,26 @@ def _encoded_topology(text: str) -> bytes:
     except SMDDPConfigError as problem:
         msg = f"SMDDP_TOPOLOGY: {problem}"
         raise SMDDPConfigError(msg) from None
+
+
+@functools.cache  # all groups of a process plan with the same costs, whatever becomes of the file
+def _encoded_costs(path: str) -> tuple[bytes, str]:
+    """The bytes of the costs in the file, and why there are none; nothing at all if SMDDP_COSTS is not set.
+
+    The problem goes to the meeting of the ranks, because the others would wait for a rank that fails before.
+    """
+    if not path:
+        return b"", ""
+    from smddp.costs import load
+    from smddp.costs.native import encode_costs
+
+    try:
+        return encode_costs(load(Path(path))), ""
+    except SMDDPConfigError as problem:
+        return b"", textwrap.shorten(str(problem), _LONGEST_PROBLEM)
+
+
+_LONGEST_PROBLEM = 1000
 
 
 def render_table() -> str:

@@ -1,3 +1,5 @@
+#include <string>
+
 #include <pybind11/stl.h>
 
 #include "smddp/costs.h"
@@ -24,7 +26,28 @@ void bind_costs(py::module_& module) {
       .def_readwrite("reduce", &Costs::reduce)
       .def_readwrite("native_step", &Costs::native_step)
       .def_readwrite("native", &Costs::native);
-  module.def("costs_between", &costs_between, py::arg("topology"));
+  module.def("costs_between", py::overload_cast<const Topology&>(&costs_between),
+             py::arg("topology"));
+  module.def(
+      "costs_between",
+      py::overload_cast<const Topology&, const MeasuredCosts&, const std::string&>(&costs_between),
+      py::arg("topology"), py::arg("measured"), py::arg("transport"));
+  module.def(
+      "encode_costs", [](const MeasuredCosts& measured) { return py::bytes(encode(measured)); },
+      py::arg("measured"));
+}
+
+void bind_demand(py::module_& module) {
+  py::class_<Demand>(module, "Demand")
+      .def(py::init<>())
+      .def_readwrite("hops", &Demand::hops)
+      .def_readwrite("messages", &Demand::messages)
+      .def_readwrite("wire", &Demand::wire)
+      .def_readwrite("piece", &Demand::piece)
+      .def_readwrite("reduced", &Demand::reduced)
+      .def_readwrite("native_steps", &Demand::native_steps)
+      .def_readwrite("native", &Demand::native)
+      .def_readwrite("segments", &Demand::segments);
 }
 
 void bind_plans(py::module_& module) {
@@ -43,6 +66,7 @@ void bind_plans(py::module_& module) {
   py::class_<PlanOption>(module, "PlanOption")
       .def_readonly("algorithm", &PlanOption::algorithm)
       .def_readonly("seconds", &PlanOption::seconds)
+      .def_readonly("demand", &PlanOption::demand)
       .def_readonly("excluded", &PlanOption::excluded);
   module.def(
       "plan_options",
@@ -113,6 +137,7 @@ void bind_simulation(py::module_& module) {
 
 void bind_simulate(py::module_& module) {
   bind_costs(module);
+  bind_demand(module);
   bind_plans(module);
   bind_machine(module);
   bind_simulation(module);

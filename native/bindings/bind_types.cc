@@ -48,6 +48,10 @@ void bind_types(py::module_& module) {
       .def_property(
           "topology", [](const Config& config) { return py::bytes(config.topology); },
           [](Config& config, const py::bytes& topology) { config.topology = topology; })
+      .def_property(
+          "costs", [](const Config& config) { return py::bytes(config.costs); },
+          [](Config& config, const py::bytes& costs) { config.costs = costs; })
+      .def_readwrite("costs_problem", &Config::costs_problem)
       .def_readwrite("order", &Config::order)
       .def_readwrite("partials", &Config::partials)
       .def_readwrite("algorithm", &Config::algorithm)

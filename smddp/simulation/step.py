@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from smddp.costs import Costs
+from smddp.costs.native import overlaid
 from smddp.simulation.buckets import Bucket
 from smddp.simulation.cluster import Cluster, Point
 from smddp.simulation.models import Model
@@ -21,7 +23,10 @@ _WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is trained where: `batch` samples on each GPU, gradients of `dtype` in these buckets."""
+    """What is trained where: `batch` samples on each GPU, gradients of `dtype` in these buckets.
+
+    What `costs` knows counts instead of what the cluster's spreads say.
+    """
 
     model: Model
     cluster: Cluster
@@ -30,6 +35,7 @@ class Job:
     dtype: str
     buckets: tuple[Bucket, ...]
     in_flight: int
+    costs: Costs | None = None
 
     @property
     def gpus_per_host(self) -> int:
@@ -84,6 +90,8 @@ def run_step(job: Job, values: Mapping[str, float]) -> Step:
     compute = job.batch * job.model.flops / (1e12 * values["tflops"] * values["utilisation"])
     forward, backward = compute * _FORWARD, compute * (1 - _FORWARD) * (1 + values["interference"])
     network = Point(values).network(job.topology, job.gpus_per_host)
+    if job.costs is not None:
+        network = replace(network, costs=overlaid(network.settings().costs, job.costs))
     ready = [forward + backward * bucket.ready for bucket in job.buckets]
     calls = [
         Call(nbytes=bucket.nbytes, dtype=job.dtype, op="average", ready=when)

@@ -76,6 +76,10 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_property(
           "topology", [](const smddp::Config& config) { return py::bytes(config.topology); },
           [](smddp::Config& config, const py::bytes& topology) { config.topology = topology; })
+      .def_property(
+          "costs", [](const smddp::Config& config) { return py::bytes(config.costs); },
+          [](smddp::Config& config, const py::bytes& costs) { config.costs = costs; })
+      .def_readwrite("costs_problem", &smddp::Config::costs_problem)
       .def_readwrite("order", &smddp::Config::order)
       .def_readwrite("partials", &smddp::Config::partials)
       .def_readwrite("algorithm", &smddp::Config::algorithm)

@@ -17,6 +17,10 @@ struct Config {
   std::string socket_ifname;              ///< which interfaces, see select_interfaces
   std::size_t stripe_bytes = 128 * 1024;  ///< tcp: over one rail at a time, where there are several
   std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
+  /// With which algorithms are chosen, by encode(MeasuredCosts); empty: defaults.
+  std::string costs;
+  /// Why this rank could not read its costs; empty: it could. All ranks report it when they meet.
+  std::string costs_problem;
   std::string order = "canonical";  ///< any: sums in other orders too
   std::string partials = "native";  ///< fp32: what partial sums of 16-bit floats are between hosts
   std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest

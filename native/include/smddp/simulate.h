@@ -31,6 +31,7 @@ struct CollectiveCall {
 struct PlanOption {
   std::string algorithm{};
   double seconds = 0;      ///< predicted by the cost model; 0 inside one host
+  Demand demand{};         ///< what that is the price of
   std::string excluded{};  ///< why it may not be used; empty: it may
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -8,12 +9,14 @@
 
 namespace smddp {
 
-/// Appends little-endian integers and length-prefixed strings.
+/// Appends little-endian numbers and length-prefixed strings.
 class WireWriter {
  public:
   WireWriter& u8(std::uint8_t value) { return integer(value, 1); }
   WireWriter& u32(std::uint32_t value) { return integer(value, 4); }
   WireWriter& u64(std::uint64_t value) { return integer(value, 8); }
+  /// -0 as an ordinary 0, so that equal values have equal bytes.
+  WireWriter& f64(double value) { return u64(std::bit_cast<std::uint64_t>(value + 0.0)); }
   WireWriter& string(std::string_view value) {
     u32(static_cast<std::uint32_t>(value.size()));
     bytes_ += value;
@@ -38,6 +41,7 @@ class WireReader {
   std::uint8_t u8() { return static_cast<std::uint8_t>(integer(1)); }
   std::uint32_t u32() { return static_cast<std::uint32_t>(integer(4)); }
   std::uint64_t u64() { return integer(8); }
+  double f64() { return std::bit_cast<double>(u64()); }
   std::string string(std::size_t max_bytes) {
     const std::size_t size = u32();
     if (failed_ || size > max_bytes || size > rest_.size()) {

@@ -20,7 +20,7 @@ using std::chrono::seconds;
 using Clock = Deadline::Clock;
 
 // Raised when what the ranks publish changes.
-constexpr std::uint32_t kFormat = 4;
+constexpr std::uint32_t kFormat = 5;
 constexpr std::size_t kSecretBytes = 32;
 constexpr std::size_t kMaxRecordBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxTextBytes = std::size_t{1} << 16;
@@ -79,11 +79,11 @@ Status misfit(Rank rank, const Introduction& ours, const std::string& what) {
 
 /// Those of the `settings` that are not in `others`.
 std::string without_common(const std::string& settings, const std::string& others) {
-  std::istringstream words{settings};
+  std::istringstream lines{settings};
   std::string text;
-  for (std::string word; words >> word;) {
-    if ((" " + others + " ").find(" " + word + " ") != std::string::npos) continue;
-    text += (text.empty() ? "" : " ") + word;
+  for (std::string line; std::getline(lines, line);) {
+    if (("\n" + others + "\n").find("\n" + line + "\n") != std::string::npos) continue;
+    text += (text.empty() ? "" : " ") + line;
   }
   return text;
 }

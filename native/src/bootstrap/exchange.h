@@ -16,7 +16,7 @@ struct Introduction {
   int world = 1;
   std::vector<Rank> labels{};  ///< what messages call the ranks; empty: their numbers
   std::string job_secret{};    ///< SMDDP_JOB_SECRET; empty = rank 0 makes one up
-  std::string settings{};      ///< "NAME=value NAME=value": what all ranks must have set alike
+  std::string settings{};      ///< lines "NAME=value": what all ranks must have set alike
 };
 
 struct Roster {

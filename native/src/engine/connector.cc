@@ -8,6 +8,7 @@
 #include "base/auth.h"
 #include "base/host_id.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "base/socket.h"
 #include "bootstrap/cause.h"
 #include "bootstrap/exchange.h"
@@ -25,6 +26,8 @@ namespace {
 constexpr std::size_t kPage = 4096;
 // Collectives divide a staging half among the ranks of the host: a header and some data for each.
 constexpr std::size_t kSmallestPiece = 128;
+
+constexpr std::size_t kMarkDigits = 12;
 
 // What a connection is for; each rank publishes an address for each.
 const std::string kCollectives = "collectives";
@@ -48,6 +51,29 @@ Result<Links> parse_links(const std::string& name) {
     return Links{.shared_memory = false, .transport = name};
   return Status{StatusCode::kConfig,
                 "SMDDP_TRANSPORT=" + name + " is none of auto, shm, tcp, ofi, inproc"};
+}
+
+/// A few characters that are equal for equal `given`, for people.
+std::string mark_of(const std::string& given) {
+  return given.empty() ? "(none)" : to_hex(sha256(given)).substr(0, kMarkDigits);
+}
+
+/// What all ranks must have set alike, a line for each: it decides how they reach each other and
+/// which plans they choose.
+std::string common_settings(const Config& config) {
+  const std::string& problem = config.costs_problem;
+  return "SMDDP_TRANSPORT=" + config.transport +
+         "\nSMDDP_CHUNK_BYTES=" + std::to_string(config.chunk_bytes) +
+         "\nSMDDP_TOPOLOGY=" + mark_of(config.topology) +
+         "\nSMDDP_COSTS=" + (problem.empty() ? mark_of(config.costs) : "(" + problem + ")") +
+         "\nSMDDP_ORDER=" + config.order + "\nSMDDP_PARTIALS=" + config.partials +
+         "\nSMDDP_ALGORITHM=" + (config.algorithm.empty() ? "(none)" : config.algorithm);
+}
+
+Result<MeasuredCosts> read_costs(const Config& config) {
+  if (!config.costs_problem.empty())
+    return Status{StatusCode::kConfig, "SMDDP_COSTS: " + config.costs_problem};
+  return config.costs.empty() ? MeasuredCosts{} : decode_costs(config.costs);
 }
 
 class Connector {
@@ -120,7 +146,10 @@ Status Connector::link() {
   Result<Topology> topology = assemble_topology(group_->placement, group_->ranks, config_.topology);
   if (!topology.ok()) return topology.status();
   group_->topology = std::move(topology).value();
-  group_->policy.costs = costs_between(group_->topology);
+  // All have met with equal settings, so this fails on all of them or on none.
+  const Result<MeasuredCosts> measured = read_costs(config_);
+  if (!measured.ok()) return measured.status();
+  group_->policy.costs = costs_between(group_->topology, measured.value(), links_.transport);
   // After its last use of the store a rank 0 that leaves early harms nobody.
   SMDDP_RETURN_IF_ERROR(link_local_ranks());
   if (several_hosts) {
@@ -149,18 +178,12 @@ Placement Connector::place() const {
 Result<Roster> Connector::meet(const std::string& round, const RankInfo& mine,
                                const std::string& secret) {
   PrefixStore store{options_.store, "smddp/" + options_.name + "/" + round};
-  std::string settings =
-      "SMDDP_TRANSPORT=" + config_.transport +
-      " SMDDP_CHUNK_BYTES=" + std::to_string(config_.chunk_bytes) +
-      " SMDDP_TOPOLOGY=" + topology_mark(config_.topology) + " SMDDP_ORDER=" + config_.order +
-      " SMDDP_PARTIALS=" + config_.partials +
-      " SMDDP_ALGORITHM=" + (config_.algorithm.empty() ? "(none)" : config_.algorithm);
   return exchange(store,
                   Introduction{.mine = mine,
                                .world = options_.world,
                                .labels = options_.labels,
                                .job_secret = secret,
-                               .settings = std::move(settings)},
+                               .settings = common_settings(config_)},
                   deadline_);
 }
 

@@ -3,16 +3,7 @@
 #include <cstddef>
 #include <utility>
 
-#include "base/auth.h"
-#include "base/sha256.h"
-
 namespace smddp {
-namespace {
-
-constexpr std::size_t kMarkDigits = 12;
-
-}  // namespace
-
 std::string describe_own_host(const std::vector<Interface>& interfaces,
                               const std::string& transport) {
   DiscoveryOptions options{.rdma = transport != "tcp"};
@@ -46,10 +37,6 @@ Topology lonely_topology(const Config& config) {
   Result<Topology> topology =
       assemble_topology(Placement::one_host(1), {std::move(self)}, config.topology);
   return topology.ok() ? std::move(topology).value() : Topology{};
-}
-
-std::string topology_mark(const std::string& given) {
-  return given.empty() ? "(none)" : to_hex(sha256(given)).substr(0, kMarkDigits);
 }
 
 }  // namespace smddp

@@ -27,7 +27,4 @@ Result<Topology> assemble_topology(const Placement& placement, const std::vector
 /// The topology of a world of one. It uses no network, so SMDDP_SOCKET_IFNAME may say anything.
 Topology lonely_topology(const Config& config);
 
-/// A few characters that are equal for equal `given`, for people.
-std::string topology_mark(const std::string& given);
-
 }  // namespace smddp

@@ -36,6 +36,15 @@ Costs costs_between(const Topology& topology) {
   return costs;
 }
 
+Costs costs_between(const Topology& topology, const MeasuredCosts& measured,
+                    const std::string& transport) {
+  const auto known = measured.find(transport);
+  if (known == measured.end()) return costs_between(topology);
+  Costs costs = known->second;
+  if (costs.link.empty()) costs.link = costs_between(topology).link;
+  return costs;
+}
+
 double seconds(const Demand& demand, DType dtype, const Costs& costs) {
   const auto width = static_cast<double>(size_of(dtype));
   const double wire = demand.wire * width * link_seconds_per_byte(demand.piece * width, costs);

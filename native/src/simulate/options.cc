@@ -25,8 +25,9 @@ Result<std::vector<PlanOption>> plan_options(const CollectiveCall& call, const T
   const CollectiveSpec spec = spec_of(call, placement.world(), 0);
   std::vector<PlanOption> options;
   for (const Candidate& candidate : candidates(spec, placement, policy.value())) {
-    options.push_back(
-        {.algorithm = std::string{candidate.algorithm->name}, .seconds = candidate.seconds});
+    options.push_back({.algorithm = std::string{candidate.algorithm->name},
+                       .seconds = candidate.seconds,
+                       .demand = candidate.algorithm->demand(spec, placement)});
   }
   for (const Algorithm* algorithm : algorithms()) {
     if (algorithm->collective != call.collective) continue;

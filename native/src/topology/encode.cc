@@ -1,4 +1,3 @@
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,19 +14,12 @@ namespace {
 
 constexpr std::size_t kMaxTextBytes = 4096;
 
-void put(WireWriter& writer, double value) {
-  // The sum makes -0 an ordinary 0: equal values have equal bytes.
-  writer.u64(std::bit_cast<std::uint64_t>(value + 0.0));
-}
-
 void put(WireWriter& writer, int value) { writer.u32(static_cast<std::uint32_t>(value)); }
 
 void put(WireWriter& writer, const std::vector<int>& values) {
   writer.u32(static_cast<std::uint32_t>(values.size()));
   for (const int value : values) put(writer, value);
 }
-
-double take_double(WireReader& reader) { return std::bit_cast<double>(reader.u64()); }
 
 int take_int(WireReader& reader) { return static_cast<int>(reader.u32()); }
 
@@ -73,14 +65,14 @@ std::string encode(const HostTopology& host) {
   WireWriter writer;
   writer.string(host.instance_type);
   put(writer, host.threads_per_core);
-  put(writer, host.cpu_limit);
-  put(writer, host.memory_gbytes_per_s);
+  writer.f64(host.cpu_limit);
+  writer.f64(host.memory_gbytes_per_s);
   writer.u32(static_cast<std::uint32_t>(host.numa_nodes.size()));
   for (const NumaNode& node : host.numa_nodes) put(writer, node.cpus);
   writer.u32(static_cast<std::uint32_t>(host.rails.size()));
   for (const Rail& rail : host.rails) {
     writer.string(rail.name);
-    put(writer, rail.gbps);
+    writer.f64(rail.gbps);
     put(writer, rail.numa);
   }
   writer.u32(static_cast<std::uint32_t>(host.gpus.size()));
@@ -96,12 +88,12 @@ Result<HostTopology> decode_host_topology(std::string_view bytes) {
   HostTopology host;
   host.instance_type = reader.string(kMaxTextBytes);
   host.threads_per_core = take_int(reader);
-  host.cpu_limit = take_double(reader);
-  host.memory_gbytes_per_s = take_double(reader);
+  host.cpu_limit = reader.f64();
+  host.memory_gbytes_per_s = reader.f64();
   take_each(reader, [&] { host.numa_nodes.push_back({.cpus = take_ints(reader)}); });
   take_each(reader, [&] {
     std::string name = reader.string(kMaxTextBytes);
-    const double gbps = take_double(reader);
+    const double gbps = reader.f64();
     host.rails.push_back({.name = std::move(name), .gbps = gbps, .numa = take_int(reader)});
   });
   take_each(reader, [&] {

@@ -204,8 +204,9 @@ TEST_CASE("exchange: ranks that do not fit together are told on all ranks") {
 
   MemoryStore settings;
   auto other_chunk = introduce_all(3);
-  for (auto& introduction : other_chunk) introduction.settings = "SMDDP_A=1 SMDDP_CHUNK_BYTES=4096";
-  other_chunk[1].settings = "SMDDP_A=1 SMDDP_CHUNK_BYTES=8192";
+  for (auto& introduction : other_chunk)
+    introduction.settings = "SMDDP_A=one two\nSMDDP_CHUNK_BYTES=4096";
+  other_chunk[1].settings = "SMDDP_A=one two\nSMDDP_CHUNK_BYTES=8192";
   check_all_say(run(settings, other_chunk, soon()),
                 name_of(other_chunk[1].mine, {}) + " has SMDDP_CHUNK_BYTES=8192 and " +
                     name_of(other_chunk[0].mine, {}) + " has SMDDP_CHUNK_BYTES=4096; ");

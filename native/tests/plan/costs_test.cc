@@ -1,6 +1,10 @@
-// What the cost model makes of a demand, and where it gets the speed of links.
+// What the cost model makes of a demand, where it gets the speed of links, and measured costs.
 #include "plan/costs.h"
 
+#include <cmath>
+#include <limits>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -85,6 +89,70 @@ TEST_CASE("where a speed is unknown the default stays") {
   CHECK(costs_between(with_rails({{0}, {100}})) == Costs{});
   CHECK(costs_between(with_rails({{100, 100}, {100, 0}})) == Costs{});
   CHECK(costs_between(with_rails({{100, 0}, {100}})).link.front().seconds_per_byte < 0.1e-9);
+}
+
+MeasuredCosts example() {
+  return {{"ofi",
+           {.hop = 5e-6,
+            .message = 1e-6,
+            .link = {{4096, 3e-10}, {1 << 20, 2e-10}, {kAnySize, 1e-10}},
+            .reduce = 2e-10,
+            .native_step = 0,
+            .native = 3e-10}},
+          {"tcp", only_link({})}};
+}
+
+TEST_CASE(
+    "measured costs are those of their transport; links that nobody measured have the rails'") {
+  const Topology topology = with_rails({{100}, {25}});
+  CHECK(costs_between(topology, example(), "ofi") == example().at("ofi"));
+  Costs expected = example().at("tcp");
+  expected.link = costs_between(topology).link;
+  CHECK(costs_between(topology, example(), "tcp") == expected);
+  CHECK(costs_between(topology, example(), "inproc") == costs_between(topology));
+  CHECK(costs_between(topology, {}, "tcp") == costs_between(topology));
+}
+
+TEST_CASE("measured costs survive the bytes") {
+  for (const MeasuredCosts& measured : {example(), MeasuredCosts{}}) {
+    const auto back = decode_costs(encode(measured));
+    REQUIRE(back.ok());
+    CHECK(back.value() == measured);
+  }
+  MeasuredCosts negative_zero = example();
+  negative_zero.at("ofi").native_step = -0.0;
+  CHECK(encode(negative_zero) == encode(example()));
+}
+
+TEST_CASE("measured costs that are cut off, too long or changed are never taken for the same") {
+  const std::string bytes = encode(example());
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    CHECK(decode_costs(std::string_view(bytes).substr(0, size)).status().code() ==
+          StatusCode::kInvalidArgument);
+  }
+  CHECK_FALSE(decode_costs(bytes + '\0').ok());
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    for (const int flip : {0x01, 0x80, 0xff}) {
+      std::string changed = bytes;
+      changed[i] = static_cast<char>(changed[i] ^ flip);
+      const auto decoded = decode_costs(changed);
+      if (decoded.ok()) CHECK_FALSE(decoded.value() == example());
+    }
+  }
+}
+
+TEST_CASE("measured costs that cannot be are an error") {
+  const auto is_refused = [](auto change) {
+    MeasuredCosts wrong = example();
+    change(wrong.at("ofi"));
+    return !decode_costs(encode(wrong)).ok();
+  };
+  CHECK(is_refused([](Costs& costs) { costs.hop = -1; }));
+  CHECK(is_refused([](Costs& costs) { costs.message = std::nan(""); }));
+  CHECK(is_refused([](Costs& costs) { costs.reduce = std::numeric_limits<double>::infinity(); }));
+  CHECK(is_refused([](Costs& costs) { costs.link[1].seconds_per_byte = 0; }));
+  CHECK(is_refused([](Costs& costs) { costs.link[1].bytes = 4096; }));
+  CHECK(is_refused([](Costs& costs) { costs.link.pop_back(); }));
 }
 
 }  // namespace

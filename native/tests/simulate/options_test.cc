@@ -44,6 +44,18 @@ TEST_CASE("the planner's choice comes first, then the others by time, then what 
   }
 }
 
+TEST_CASE("a prediction is the price of a demand") {
+  for (const PlanOption& option : options({.count = 1000}, hosts_of({2, 2}))) {
+    CAPTURE(option.algorithm);
+    const Demand& demand = option.demand;
+    if (option.excluded.empty()) CHECK(demand.hops >= 1);
+    if (option.algorithm != "one_step") continue;
+    CHECK(demand.messages == 1);
+    CHECK(demand.native_steps == 2);
+    CHECK(demand.piece == 500);
+  }
+}
+
 TEST_CASE("an algorithm is out by the hosts, by the order, or by the dtype") {
   const auto six = hosts_of({1, 1, 1, 1, 1, 1});
   auto reasons = excluded(options({.count = 100}, six));

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from smddp.costs.files import TRANSPORTS
 from smddp.tools.bench.options import parse_bytes
 
-__all__ = ["Options", "add_plan_arguments", "argument", "parse_size", "read_plan_options"]
+__all__ = ["Options", "add_costs_arguments", "add_plan_arguments", "argument", "parse_size", "read_plan_options"]
 
 _RATES = {"kbit": 1e-6, "mbit": 1e-3, "gbit": 1.0}
 _T = TypeVar("_T")
@@ -19,7 +20,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """A collective, the hosts (`gbps`: of their rail; else of `instance` or `file`), and the form of the answer."""
+    """A collective, the hosts (`gbps`: of their rail; else of `instance` or `file`), and the form of the answer.
+
+    `costs`: a file with those of `transport`.
+    """
 
     collective: str
     nbytes: int
@@ -31,6 +35,8 @@ class Options:
     instance: str | None
     file: Path | None
     gbps: float | None
+    costs: Path | None
+    transport: str
     hosts: int | None
     ranks_per_host: tuple[int, ...] | None
     explain: bool
@@ -52,12 +58,19 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--instance", metavar="TYPE", help="an EC2 instance type of the catalogue")
     source.add_argument("--topology", type=Path, metavar="FILE", help="a TOML file (docs/topology.md)")
     source.add_argument("--rate", type=argument(_rate), help="hosts with one rail of this rate, as in 10gbit")
+    add_costs_arguments(parser)
     parser.add_argument("--hosts", type=int, metavar="N", help="so many hosts that are alike (default 2)")
     ranks = "ranks on each, or on one after the other (default 1)"
     parser.add_argument("--ranks-per-host", type=argument(_counts), metavar="N[,N...]", help=ranks)
     parser.add_argument("--explain", action="store_true", help="show all algorithms, and why some may not be used")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the steps of the plan chosen, by rank")
+
+
+def add_costs_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define --costs and --transport, of which `smddp.tools.plan.costs` makes costs."""
+    parser.add_argument("--costs", type=Path, metavar="FILE", help="as SMDDP_COSTS (docs/tuning.md)")
+    parser.add_argument("--transport", choices=TRANSPORTS, default="tcp", help="whose costs (default tcp)")
 
 
 def read_plan_options(words: argparse.Namespace) -> Options:
@@ -73,6 +86,8 @@ def read_plan_options(words: argparse.Namespace) -> Options:
         instance=words.instance,
         file=words.topology,
         gbps=words.rate,
+        costs=words.costs,
+        transport=words.transport,
         hosts=words.hosts,
         ranks_per_host=words.ranks_per_host,
         explain=words.explain,

@@ -98,4 +98,5 @@ def _facts(answer: Answer) -> Iterator[str]:
     if chosen.messages:
         each = chosen.messages / ranks
         yield f"The busiest rank sends {size_text(chosen.sent_bytes)}; {each:.4g} messages for each rank."
-    yield "Predicted by the planner's cost model; simulated: not measured (docs/simulator.md)."
+    told = "" if answer.network.costs is None else " with the costs given"
+    yield f"Predicted by the planner's cost model{told}; simulated: not measured (docs/simulator.md)."

@@ -9,6 +9,7 @@ from smddp.simulation.buckets import Bucket, by_bytes, by_tensors
 from smddp.simulation.cluster import cluster_of
 from smddp.simulation.models import MODELS, Model
 from smddp.simulation.step import Job, sample_steps, width_of
+from smddp.tools.plan.costs import costs_of
 from smddp.tools.simulate.options import Options
 from smddp.topology import Topology, instance
 from smddp.topology.native import balanced_bucket_bytes
@@ -21,6 +22,7 @@ def find_job(options: Options) -> Job:
 
     Raises:
         SMDDPArgumentError: there is no such model or instance type, or a number cannot be.
+        SMDDPConfigError: the file of costs has a mistake, or nothing for the transport.
     """
     _check(options)
     host = instance(options.instance)
@@ -36,6 +38,7 @@ def find_job(options: Options) -> Job:
             dtype=options.dtype,
             buckets=tuple(buckets),
             in_flight=options.in_flight,
+            costs=None if options.costs is None else costs_of(options.costs, options.transport),
         )
         for buckets in _buckets(options, model, topology)
     ]

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from smddp.tools.plan.options import argument, parse_size
+from smddp.tools.plan.options import add_costs_arguments, argument, parse_size
 
 __all__ = ["Options", "add_simulate_arguments", "read_simulate_options"]
 
@@ -19,7 +19,10 @@ _MODELS = "bert-large (default), gpt2-xl, resnet-50"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """A job, how often it is simulated, and the form of the answer. `batch`: None is the model's own."""
+    """A job, how often it is simulated, and the form of the answer. `batch`: None is the model's own.
+
+    `costs`: a file with those of `transport`, which count instead of the instance's.
+    """
 
     instance: str
     hosts: int
@@ -27,6 +30,8 @@ class Options:
     batch: int | None
     dtype: str
     bucket: str | int
+    costs: Path | None
+    transport: str
     in_flight: int
     samples: int
     seed: int
@@ -42,6 +47,7 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="samples of a GPU in a step (default: the model's)")
     parser.add_argument("--dtype", choices=["float16", "bfloat16", "float32"], default="float16", help="gradients")
     parser.add_argument("--bucket", type=argument(_bucket), default="ddp", metavar="HOW", help=_BUCKETS)
+    add_costs_arguments(parser)
     parser.add_argument("--in-flight", type=int, default=4, metavar="N", help="buckets on the way at once (default 4)")
     parser.add_argument("--samples", type=int, default=100, metavar="N", help="points of the spreads (default 100)")
     parser.add_argument("--seed", type=int, default=1, help="of the points (default 1)")
@@ -58,6 +64,8 @@ def read_simulate_options(words: argparse.Namespace) -> Options:
         batch=words.batch,
         dtype=words.dtype,
         bucket=words.bucket,
+        costs=words.costs,
+        transport=words.transport,
         in_flight=words.in_flight,
         samples=words.samples,
         seed=words.seed,

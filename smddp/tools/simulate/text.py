@@ -34,10 +34,11 @@ def job_lines(job: Job, found: Bands, samples: int) -> list[str]:
     total = job.model.parameters * width_of(job.dtype)
     largest = max(bucket.nbytes for bucket in job.buckets)
     width = max(len(label) for label, _ in _ROWS.values())
+    told = "" if job.costs is None else ", with the costs given"
     return [
         f"simulated: {headline(job)}",
         f"{job.batch} x {job.model.sample} on each GPU; {size_text(total)} of {job.dtype} gradients "
-        f"in {len(job.buckets)} buckets of up to {size_text(largest)}, {job.in_flight} in flight",
+        f"in {len(job.buckets)} buckets of up to {size_text(largest)}, {job.in_flight} in flight{told}",
         "",
         f"{'':<{width}}  {'5 %':>9}  {'50 %':>9}  {'95 %':>9}",
         *(
