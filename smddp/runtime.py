@@ -25,6 +25,7 @@ __all__ = [
     "init",
     "is_initialized",
     "keyed_group",
+    "measuring_group",
     "shutdown",
 ]
 
@@ -184,6 +185,30 @@ def keyed_group() -> _core.KeyedCommunicator:
             )
             _core.KeyedCommunicator.set_of_process(_world.keyed)
         return _world.keyed
+
+
+def measuring_group(name: str, *, algorithm: str) -> Communicator:
+    """Another group of all ranks, in which these algorithms are used in any order of sums. All ranks call it.
+
+    It ends with its last reference, or with the process.
+
+    Args:
+        name: equal on all ranks, and that of no other group.
+        algorithm: as SMDDP_ALGORITHM.
+
+    Raises:
+        SMDDPStateError: not initialised.
+        SMDDPConfigError: there is no such algorithm.
+    """
+    world = get_communicator()
+    identity = read_identity(os.environ, rank=world.rank, size=world.size)
+    with _world.lock:
+        assert _world.runtime is not None
+        config = to_native(read_settings())
+        config.algorithm, config.order = algorithm, "any"
+        native = _world.runtime.create_communicator(identity.rank, identity.size, name, _world.store, config)
+    native.connect()
+    return Communicator(native, identity)
 
 
 def _grace() -> timedelta:

@@ -14,6 +14,7 @@ from smddp.tools.bench.options import Options, add_arguments, read_options
 from smddp.tools.plan.options import add_plan_arguments, read_plan_options
 from smddp.tools.simulate.options import add_simulate_arguments, read_simulate_options
 from smddp.tools.topo.options import add_topo_arguments, read_topo_options
+from smddp.tools.tune.options import add_tune_arguments, read_tune_options
 
 __all__ = ["main"]
 
@@ -32,6 +33,10 @@ _PLAN_DESCRIPTION = (
 _SIMULATE_DESCRIPTION = (
     "Simulate a training step with data parallelism on GPU instances that need not be there: its time, scaling "
     "efficiency and exposed communication, each as a band over what is not known exactly."
+)
+_TUNE_DESCRIPTION = (
+    "Measure what messages between the hosts of a job take (smddprun -np 2 -H node1,node2 smddp tune), and write the "
+    "costs with which SMDDP_COSTS makes the planner choose algorithms (docs/tuning.md)."
 )
 
 
@@ -89,6 +94,10 @@ def _run(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
         from smddp.tools.simulate.run import simulate
 
         code = simulate(read_simulate_options(words))
+    elif words.command == "tune":
+        from smddp.tools.tune.run import tune
+
+        code = tune(read_tune_options(words))
     else:
         code = bench(read_options(words), given[1:])
     sys.stdout.flush()
@@ -117,6 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "simulate", help="a training step on hosts that are not there", description=_SIMULATE_DESCRIPTION
     )
     add_simulate_arguments(simulate_parser)
+    tune_parser = commands.add_parser(
+        "tune", help="measure what messages between hosts take, for the planner", description=_TUNE_DESCRIPTION
+    )
+    add_tune_arguments(tune_parser)
     bench_parser = commands.add_parser(
         "bench", help="time collectives beside what the machine allows", description=_BENCH_DESCRIPTION
     )
