@@ -104,11 +104,10 @@ SETTINGS: tuple[Setting, ...] = (
         default="",
         parse=parse_text,
         range="eth,ib or =eth0,eth1 or ^docker or ^=eth2",
-        help="Network interfaces that the tcp transport may use, in the grammar of NCCL_SOCKET_IFNAME: a list of "
-        "prefixes; after = of names; after ^ of what to leave out. Large messages are spread over all of them; "
-        "the i-th of a host talks to the i-th of others. Default: all that are up; bridges of containers and "
-        "link-local addresses only if nothing else is up. With SMDDP_LISTEN_ADDRESS there is one connection to each "
-        "rank.",
+        help="Network interfaces that tcp, and libfabric's providers over IP, may use, in the grammar of "
+        "NCCL_SOCKET_IFNAME: a list of prefixes; after = of names; after ^ of what to leave out. Large messages are "
+        "spread over all of them; the i-th of a host talks to the i-th of others. Default: all that are up; bridges of "
+        "containers and link-local addresses only if nothing else is up. With SMDDP_LISTEN_ADDRESS one is used.",
     ),
     Setting(
         name="SMDDP_STRIPE_BYTES",
@@ -117,7 +116,7 @@ SETTINGS: tuple[Setting, ...] = (
         parse=pages_up_to(1),
         range="4KiB..1MiB",
         help="What tcp sends over one network interface at a time where hosts have several: messages below it take one "
-        "of them, longer ones are spread in pieces of this size.",
+        "of them, longer ones are spread in pieces of this size. With ofi the least that a message is cut into.",
     ),
     Setting(
         name="SMDDP_TOPOLOGY",

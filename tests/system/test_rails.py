@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from conformance.worlds import skip_without
 
 from support.netlab.lab import Lab, netlab
 from support.netlab.spec import LabSpec
@@ -21,6 +23,17 @@ TWO_RAILS = LabSpec(hosts=2, rails=(10**9, 10**9))
 SMALL = 1 << 20
 
 
+#: How ranks on several hosts use each transport.
+ENV = {"tcp": {}, "ofi": {"SMDDP_TRANSPORT": "shm+ofi", "SMDDP_OFI_PROVIDER": "tcp"}}
+
+
+@pytest.fixture(params=ENV)
+def between(request: pytest.FixtureRequest) -> str:
+    """The transport between hosts."""
+    skip_without(request.param)
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def template() -> Iterator[Template]:
     """Forks ranks that have NumPy, smddp and the cases imported already."""
@@ -31,11 +44,11 @@ def template() -> Iterator[Template]:
 
 @pytest.mark.parametrize("rails", [2, 3])
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_conformance(rails: int, ranks: int, template: Template, seed: int) -> None:
+def test_conformance(rails: int, ranks: int, between: str, template: Template, seed: int) -> None:
     counts = (ranks, ranks)
-    transport = "tcp" if ranks == 1 else "shm+tcp"
+    transport = between if ranks == 1 else f"shm+{between}"
     arguments = (str(seed), ",".join(map(str, counts)), transport, "0")
-    env = {"SMDDP_CHUNK_BYTES": "4KiB", "SMDDP_STRIPE_BYTES": "4KiB"}
+    env = ENV[between] | {"SMDDP_CHUNK_BYTES": "4KiB", "SMDDP_STRIPE_BYTES": "4KiB"}
     with (
         netlab(LabSpec(hosts=2, rails=(None,) * rails)) as lab,
         World(
@@ -53,25 +66,38 @@ def test_conformance(rails: int, ranks: int, template: Template, seed: int) -> N
             assert rank.stdout.endswith("cases passed\n")
 
 
-def test_all_rails_carry_large_arrays(template: Template) -> None:
+def run_sums(lab: Lab, template: Template, steps: int, env: Mapping[str, str]) -> None:
+    """One rank on each of two hosts; both end well and say nothing else."""
+    with World(
+        2, f"{CASES}:sums", str(steps), starter=lab.forking(template), hosts=(1, 1), env=env, seconds=60
+    ) as world:
+        for rank in world.join():
+            assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
+
+
+def test_all_rails_carry_large_arrays(between: str, template: Template) -> None:
     with netlab(TWO_RAILS) as lab:
-        with World(2, f"{CASES}:sums", "10", starter=lab.forking(template), hosts=(1, 1), seconds=60) as world:
-            for rank in world.join():
-                assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
+        run_sums(lab, template, 10, ENV[between])
         for host in range(2):
             first, second = (nic.sent for nic in lab.traffic(host))
             assert 0.7 < second / first < 1.4
 
 
-def test_only_the_named_rail_carries_them(template: Template) -> None:
+def test_only_the_named_rail_carries_them(between: str, template: Template) -> None:
     with netlab(TWO_RAILS) as lab:
-        env = {"SMDDP_SOCKET_IFNAME": "=eth1"}
-        with World(2, f"{CASES}:sums", "3", starter=lab.forking(template), hosts=(1, 1), env=env, seconds=60) as world:
-            for rank in world.join():
-                assert (rank.returncode, rank.stderr) == (0, ""), f"rank {rank.rank}"
+        run_sums(lab, template, 3, ENV[between] | {"SMDDP_SOCKET_IFNAME": "=eth1"})
         for host in range(2):
             first, second = (nic.sent for nic in lab.traffic(host))
             assert first < SMALL < second
+
+
+def test_a_rail_that_leads_nowhere_is_left_out(between: str, template: Template) -> None:
+    with netlab(TWO_RAILS) as lab:
+        lab.cut(1, 1)
+        run_sums(lab, template, 3, ENV[between])
+        for host in range(2):
+            first, second = (nic.sent for nic in lab.traffic(host))
+            assert second < SMALL < first
 
 
 def cut_at_the_switch(lab: Lab, rail: int) -> None:
@@ -127,6 +153,22 @@ def test_killed_rank_is_named_at_once(template: Template) -> None:
             assert "SMDDPPeerLostError" in rank.last_line
             assert "rank 3 (node1" in rank.last_line
             assert "WARN" not in rank.stderr, "a dead peer's rails are no lost rails"
+
+
+@pytest.mark.parametrize("rail", [0, 1])
+@pytest.mark.parametrize("cut", [cut_at_the_switch, take_down])
+def test_ofi_names_the_ranks_behind_a_lost_rail(cut: Callable[[Lab, int], None], rail: int, template: Template) -> None:
+    skip_without("ofi")
+    case = "integration.faults.cases.training:numpy_loop"
+    with netlab(TWO_RAILS) as lab, World(2, case, "5", starter=lab, hosts=(1, 1), env=ENV["ofi"], seconds=60) as world:
+        world.wait_for("step 3")
+        cut(lab, rail)
+        lost = time.monotonic()
+        for rank in world.join():
+            assert rank.returncode == 1
+            assert rank.ended - lost < 20
+            assert re.match(r"SMDDP(Timeout|PeerLost)Error: ", rank.last_line), rank.stderr
+            assert f"rank {1 - rank.rank} (node{1 - rank.rank}" in rank.last_line
 
 
 def test_all_rails_cut(template: Template) -> None:

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
@@ -124,17 +125,33 @@ World shared_memory_world(int size) {
   return world;
 }
 
-void use_rails(TransportContext& context) {
-  if (context.listen_interface.empty()) context.listen_interface = "127.0.0.1";
-  for (const char* address : {"127.0.0.1", "127.0.0.2", "127.0.0.3"})
-    context.rails.push_back({.name = "lo", .address = address, .is_loopback = true});
+constexpr std::array kLoopbackRails{"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+
+void use_rails(TransportContext& context, std::size_t rails) {
+  if (context.listen_interface.empty()) context.listen_interface = kLoopbackRails[0];
+  for (std::size_t i = 0; i < rails; ++i)
+    context.rails.push_back({.name = "lo", .address = kLoopbackRails[i], .is_loopback = true});
   context.stripe_bytes = std::size_t{16} << 10;
+}
+
+bool has_rails(const std::string& name) {
+  return name == kRails || name == kRmaRailsOfi || name == kTaggedRailsOfi;
+}
+
+TransportContext context_for(const std::string& name, Rank rank) {
+  TransportContext context;
+  context.self = rank;
+  context.labels = test_labels();
+  context.ofi.provider = "tcp";
+  context.ofi.rma = name == kRmaOfi || name == kRmaRailsOfi;
+  context.ofi.wait = name != kTaggedOfi;
+  return context;
 }
 
 /// What the registry calls the transport that tests call `name`.
 std::string registered_name(const std::string& name) {
   if (name == kRails) return "tcp";
-  return name == kRmaOfi || name == kTaggedOfi ? "ofi" : name;
+  return name.starts_with("ofi") ? "ofi" : name;
 }
 
 }  // namespace
@@ -146,19 +163,24 @@ TestRank::TestRank(Rank rank)
 
 TestRank::TestRank(const std::string& name, Rank rank, const std::string& listen_interface)
     : TestRank(rank) {
-  TransportContext context;
-  context.self = rank;
-  context.labels = test_labels();
+  TransportContext context = context_for(name, rank);
   context.listen_interface = listen_interface;
+  if (has_rails(name)) use_rails(context, kLoopbackRails.size());
+  make(name, std::move(context));
+}
+
+TestRank::TestRank(const std::string& name, Rank rank, std::size_t rails) : TestRank(rank) {
+  TransportContext context = context_for(name, rank);
+  use_rails(context, rails);
+  make(name, std::move(context));
+}
+
+void TestRank::make(const std::string& name, TransportContext context) {
   context.wake = [fd = wake_event.get()] {
     const std::uint64_t one = 1;
     if (::write(fd, &one, sizeof(one)) < 0)
       return;  // the counter is full: the sleeper wakes anyway
   };
-  if (name == kRails) use_rails(context);
-  context.ofi.provider = "tcp";
-  context.ofi.rma = name == kRmaOfi;
-  context.ofi.wait = name != kTaggedOfi;
   transport = make_transport(registered_name(name), context).value();
 }
 
@@ -204,7 +226,7 @@ std::vector<std::string> connectable_transports() {
   const auto ofi = std::find(names.begin(), names.end(), "ofi");
   if (ofi == names.end()) return names;
   *ofi = kRmaOfi;
-  names.emplace_back(kTaggedOfi);
+  names.insert(names.end(), {kTaggedOfi, kRmaRailsOfi, kTaggedRailsOfi});
   return names;
 }
 

@@ -54,6 +54,8 @@ class TestRank {
  public:
   explicit TestRank(const std::string& transport, Rank self,
                     const std::string& listen_interface = "");
+  /// Over the first so many rails of loopback.
+  TestRank(const std::string& transport, Rank self, std::size_t rails);
   /// Without a transport.
   explicit TestRank(Rank self);
 
@@ -73,6 +75,9 @@ class TestRank {
   Poller poller;
   std::shared_ptr<void> shared;  ///< what the transport borrows
   std::unique_ptr<Transport> transport;
+
+ private:
+  void make(const std::string& name, TransportContext context);
 };
 
 using World = std::vector<std::unique_ptr<TestRank>>;
@@ -90,6 +95,9 @@ inline constexpr const char* kRails = "rails";
 inline constexpr const char* kRmaOfi = "ofi RMA";
 /// The same without, and without a descriptor to sleep on.
 inline constexpr const char* kTaggedOfi = "ofi tagged";
+/// Both over three rails of loopback, in small chunks.
+inline constexpr const char* kRmaRailsOfi = "ofi RMA rails";
+inline constexpr const char* kTaggedRailsOfi = "ofi tagged rails";
 
 /// Those of the registry, in each of their ways to carry a message.
 std::vector<std::string> connectable_transports();

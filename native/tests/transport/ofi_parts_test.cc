@@ -15,7 +15,7 @@
 #include "transport/ofi/control.h"
 #include "transport/ofi/library.h"
 #include "transport/ofi/providers.h"
-#include "transport/ofi/rail.h"
+#include "transport/ofi/rails.h"
 #include "transport/ofi/registration.h"
 
 namespace smddp::test {
@@ -23,15 +23,22 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-InfoPtr tcp_provider() {
+constexpr std::size_t kKiB = 1024;
+constexpr std::size_t kHuge = std::size_t{3} << 40;
+
+std::vector<InfoPtr> tcp_provider(std::size_t rails = 1) {
   const Library& library = *Library::of_process().value();
-  return choose_provider(library, {.name = "tcp", .source = "127.0.0.1"}).value();
+  std::vector<std::string> sources{"127.0.0.1", "127.0.0.2"};
+  sources.resize(rails);
+  return choose_provider(library, {.name = "tcp", .sources = sources}).value();
 }
 
-std::unique_ptr<OfiRail> open_rail(std::size_t peers, RoomPerPeer room) {
-  auto rail = OfiRail::open(*Library::of_process().value(), tcp_provider()).value();
-  REQUIRE(rail->prepare(peers, room).ok());
-  return rail;
+std::unique_ptr<OfiRails> open_rails(std::size_t peers, RoomPerPeer room, std::size_t rails = 1) {
+  auto opened =
+      OfiRails::open(*Library::of_process().value(), tcp_provider(rails), 128 * 1024).value();
+  REQUIRE(opened->size() == rails);
+  REQUIRE(opened->prepare(peers, room).ok());
+  return opened;
 }
 
 TEST_CASE("ofi: introductions survive the wire, and other bytes are refused") {
@@ -40,7 +47,7 @@ TEST_CASE("ofi: introductions survive the wire, and other bytes are refused") {
   mine.room = {16, 4096};
   mine.token.fill(std::byte{7});
   mine.provider = "tcp;ofi_rxm";
-  mine.address = std::string("\0\1address", 9);
+  mine.addresses = {std::string("\0\1address", 9), std::string("another\0\2", 9)};
   Bytes bytes = mine.encode();
   const Introduction back = Introduction::decode(bytes).value();
   CHECK_FALSE(back.rma);
@@ -48,7 +55,7 @@ TEST_CASE("ofi: introductions survive the wire, and other bytes are refused") {
   CHECK(back.room.bytes == 4096);
   CHECK(back.token == mine.token);
   CHECK(back.provider == mine.provider);
-  CHECK(back.address == mine.address);
+  CHECK(back.addresses == mine.addresses);
   CHECK_FALSE(Introduction::decode(std::span(bytes).first(bytes.size() - 1)).has_value());
   CHECK_FALSE(Introduction::decode(std::span(bytes).first(10)).has_value());
   bytes[0] ^= std::byte{1};
@@ -62,27 +69,76 @@ TEST_CASE("ofi: introductions survive the wire, and other bytes are refused") {
 
 TEST_CASE("ofi: a peer costs less than 64 KiB when there are a thousand") {
   const RoomPerPeer room = room_per_peer(1023);
-  const auto rail = open_rail(100, room);
   const std::size_t buffers = 2 * room.messages + 4;
   CHECK(buffers * room.bytes + sizeof(Channel) < 64 * 1024);
 }
 
-TEST_CASE("ofi: chunks are at least 512 KiB, and their number is bounded") {
-  constexpr std::size_t kKiB = 1024;
-  CHECK(chunk_bytes_of(1, SIZE_MAX) == 512 * kKiB);
-  CHECK(chunk_bytes_of(40 * kKiB * kKiB, SIZE_MAX) == 512 * kKiB);
-  const std::size_t huge = std::size_t{3} << 40;
-  CHECK(chunks_in(huge, chunk_bytes_of(huge, SIZE_MAX)) <= 256);
-  CHECK(chunk_bytes_of(huge, 9000) == 9000);
+TEST_CASE("ofi: chunks are at least 512 KiB over one rail, and their number is bounded") {
+  const ChunkRule rule{.longest_message = SIZE_MAX};
+  CHECK(chunk_bytes_of(1, rule) == 512 * kKiB);
+  CHECK(chunk_bytes_of(40 * kKiB * kKiB, rule) == 512 * kKiB);
+  CHECK(chunks_in(kHuge, chunk_bytes_of(kHuge, rule)) <= 256);
+  CHECK(chunk_bytes_of(kHuge, {.longest_message = 9000}) == 9000);
   CHECK(chunks_in(0, 10) == 0);
   CHECK(chunks_in(21, 10) == 3);
   CHECK(slot_of(chunk_name(4095, 1'000'000)) == 4095);
   CHECK(chunk_of(chunk_name(4095, 1'000'000)) == 1'000'000);
 }
 
+TEST_CASE("ofi: all rails get equally many chunks, unless these were shorter than a stripe") {
+  const auto chunks = [](std::size_t bytes, std::size_t rails) {
+    const ChunkRule rule{rails, 128 * kKiB, SIZE_MAX};
+    return chunks_in(bytes, chunk_bytes_of(bytes, rule));
+  };
+  for (const std::size_t rails : {2U, 3U, 4U, 8U}) {
+    CAPTURE(rails);
+    CHECK(chunks(1, rails) == 1);
+    CHECK(chunks(256 * kKiB - 1, rails) == 1);
+    CHECK(chunks(256 * kKiB, rails) == 2);
+    CHECK(chunks(256 * kKiB + 1, rails) == 2);
+    CHECK(chunks(rails * 128 * kKiB, rails) == rails);
+    CHECK(chunks(rails * 512 * kKiB, rails) == rails);
+    CHECK(chunks(rails * 512 * kKiB + 1, rails) == 2 * rails);
+    CHECK(chunks(1000 * kKiB * kKiB, rails) % rails == 0);
+    CHECK(chunks(kHuge, rails) <= 256 + rails);
+  }
+  const ChunkRule rule{2, 128 * kKiB, SIZE_MAX};
+  CHECK(chunk_bytes_of(300 * kKiB, rule) == 152 * kKiB);  // whole pages
+  CHECK(chunk_bytes_of(kHuge, {2, 128 * kKiB, 9000}) == 9000);
+}
+
+TEST_CASE("ofi: the chunks of a message go over all rails in turn, and messages begin anywhere") {
+  for (const std::size_t rails : {1U, 2U, 3U, 8U}) {
+    for (std::uint64_t sequence = 0; sequence < 10; ++sequence) {
+      for (std::size_t chunk = 0; chunk < 20; ++chunk) {
+        const std::size_t rail = rail_of_chunk(sequence, chunk, rails);
+        CHECK(rail < rails);
+        CHECK(rail_of_chunk(sequence, chunk + 1, rails) == (rail + 1) % rails);
+        CHECK(rail_of_chunk(sequence + 1, chunk, rails) == (rail + 1) % rails);
+      }
+    }
+  }
+}
+
+TEST_CASE("ofi: a rank uses the cards nearest to its GPU, else the first ones") {
+  const std::vector<std::string> domains{"card1-rdm", "card10-rdm", "card2-rdm", "card3"};
+  HostTopology host;
+  for (const char* name : {"card1", "card2", "card3", "card10"})
+    host.rails.push_back({.name = name});
+  CHECK(cards_of(5, domains, host) == std::vector<std::size_t>{0, 1, 2, 3});
+  host.gpus = {{.rails = {0, 1}}, {.rails = {2, 3}}, {.rails = {}}};
+  CHECK(cards_of(0, domains, host) == std::vector<std::size_t>{0, 2});
+  CHECK(cards_of(1, domains, host) == std::vector<std::size_t>{3, 1});
+  CHECK(cards_of(3, domains, host) == std::vector<std::size_t>{0, 2});
+  CHECK(cards_of(2, domains, host).size() == 4);
+  CHECK(cards_of(0, {"other0", "other1"}, host).size() == 2);
+  CHECK(cards_of(0, std::vector<std::string>(20, "other"), host).size() == kMostRails);
+}
+
 TEST_CASE("ofi: registrations of the heap are kept until its memory is released, others are not") {
   const auto heap = RegisteredHeap::create(std::size_t{64} << 12).value();
-  auto endpoint = Endpoint::open(*Library::of_process().value(), tcp_provider(), 16).value();
+  auto endpoint =
+      Endpoint::open(*Library::of_process().value(), std::move(tcp_provider().front()), 16).value();
   RegistrationCache cache{*endpoint, heap->bytes(), 4};
 
   std::byte* const block = heap->allocate(8192).value();
@@ -145,20 +201,20 @@ struct Forgery {
   static constexpr RoomPerPeer kRoom{16, 1024};
 
   Forgery() {
-    channel.introduce({.room = kRoom, .provider = "tcp", .address = "unused"});
+    channel.introduce({.room = kRoom, .provider = "tcp", .addresses = {"unused"}});
     Introduction theirs;
-    theirs.rma = sender->endpoint().has_rma();
+    theirs.rma = sender.first().has_rma();
     theirs.room = kRoom;
-    theirs.provider = sender->endpoint().provider();
-    theirs.address = sender->endpoint().address();
+    theirs.provider = sender.first().provider();
+    theirs.addresses = {sender.first().address()};
     channel.on_control(theirs.encode());
-    REQUIRE(channel.open(*receiver, kRoom).ok());
-    to_receiver = sender->endpoint().add_peer(receiver->endpoint().address()).value();
+    REQUIRE(channel.open(receiver, kRoom).ok());
+    to_receiver = sender.first().add_peer(receiver.first().address()).value();
     token = Introduction::decode(recorder.notices.front()).value().token;
     sink.in_progress = true;
   }
   ~Forgery() {
-    receiver->stop();
+    receiver.stop();
     channel.abandon();
   }
 
@@ -170,32 +226,21 @@ struct Forgery {
     header.tag = sequence;
     header.bytes = payload.size();
     header.envelope = envelope(static_cast<unsigned>(sequence));
-    while (!sender->send(header, payload, to_receiver, channel).ok()) poll();
+    while (!sender[0].send(header, payload, to_receiver, channel).ok()) poll();
   }
   void receive(Bytes& into, unsigned op) {
     const Envelope expected = envelope(op);
     channel.inbound().post({into.data(), into.size(), op, &expected}, op);
   }
 
-  /// As the transport does.
   void poll() {
     std::array<Endpoint::Event, 16> events;
-    for (std::size_t i = 0, count = sender->endpoint().poll(events); i < count; ++i) {
+    for (std::size_t i = 0, count = sender.first().poll(events); i < count; ++i) {
       if (events[i].operation->kind == OperationKind::kSend)
-        sender->give_back_sent(events[i].operation->number);
+        sender[0].give_back_sent(events[i].operation->number);
     }
-    for (std::size_t i = 0, count = receiver->endpoint().poll(events); i < count; ++i) {
-      const std::uint32_t buffer = events[i].operation->number;
-      if (events[i].operation->kind != OperationKind::kReceive) continue;
-      receiver->note_received();
-      const auto message = receiver->received(buffer).first(events[i].bytes);
-      MessageHeader header;
-      std::memcpy(&header, message.data(), sizeof(header));
-      strangers += channel.is_from_peer(header) ? 0 : 1;
-      if (!channel.is_from_peer(header) ||
-          !channel.on_message(buffer, header, message.subspan(sizeof(header))))
-        receiver->give_back_received(buffer);
-    }
+    const std::array<Channel*, 2> by_rank{nullptr, &channel};
+    heard += receiver.poll(by_rank) ? 1 : 0;
   }
   bool run_until(const std::function<bool()>& done) {
     const Deadline deadline = soon();
@@ -208,13 +253,15 @@ struct Forgery {
   }
 
   Recorder recorder;
-  std::unique_ptr<OfiRail> sender = open_rail(1, kRoom);
-  std::unique_ptr<OfiRail> receiver = open_rail(1, kRoom);
+  std::unique_ptr<OfiRails> sender_ = open_rails(1, kRoom);
+  std::unique_ptr<OfiRails> receiver_ = open_rails(1, kRoom);
+  OfiRails& sender = *sender_;
+  OfiRails& receiver = *receiver_;
   Channel channel{0, 1, recorder};
   RecordingSink sink;
   fi_addr_t to_receiver = FI_ADDR_UNSPEC;
   LinkToken token{};
-  int strangers = 0;
+  int heard = 0;  ///< how often something has come
 };
 
 TEST_CASE("ofi: messages that overtake each other are received in the order of their sends") {
@@ -253,7 +300,7 @@ TEST_CASE("ofi: whoever does not know the token is not heard") {
   forgery.token.back() ^= std::byte{1};
   forgery.send(0, pattern(4, 50));
   forgery.token = right;
-  REQUIRE(forgery.run_until([&] { return forgery.strangers == 1; }));
+  REQUIRE(forgery.run_until([&] { return forgery.heard > 0; }));
   CHECK(forgery.sink.completed.empty());
   forgery.send(0, data);
   REQUIRE(forgery.run_until([&] { return forgery.sink.is_complete(0); }));

@@ -35,8 +35,10 @@ TEST_CASE("ofi: a provider that cannot be used is refused before any connection"
 TEST_CASE("ofi: FI_PROVIDER is a hint") {
   const Library& library = *Library::of_process().value();
   const auto provider = [&] {
-    return std::string{
-        choose_provider(library, {.source = "127.0.0.1"}).value()->fabric_attr->prov_name};
+    return std::string{choose_provider(library, {.sources = {"127.0.0.1"}})
+                           .value()
+                           .front()
+                           ->fabric_attr->prov_name};
   };
   const std::string best = provider();
   ::setenv("FI_PROVIDER", "tcp;ofi_rxm", 1);
@@ -90,9 +92,9 @@ TEST_CASE("ofi: a message is delivered once the peer has it, whether it is recei
 
 TEST_CASE("ofi: RMA is left alone where a peer's end in the middle of a write ends this process") {
   const Library& library = *Library::of_process().value();
-  const InfoPtr info =
-      choose_provider(library, {.name = "tcp;ofi_rxm", .source = "127.0.0.1"}).value();
-  CHECK_FALSE(has_rma(*info));
+  const auto offers =
+      choose_provider(library, {.name = "tcp;ofi_rxm", .sources = {"127.0.0.1"}}).value();
+  CHECK_FALSE(has_rma(*offers.front()));
 }
 
 TEST_CASE("ofi: what is sent arrives although the sender does nothing more") {

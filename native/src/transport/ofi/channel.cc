@@ -18,32 +18,34 @@ constexpr std::chrono::seconds kPatience{2};
 }  // namespace
 
 Channel::Channel(Rank self, Rank peer, Transport& control)
-    : control_(control), link_(self, peer, *this), outbound_(link_, control), inbound_(link_) {}
+    : control_(control),
+      link_(self, peer, *this),
+      agreement_(link_, control),
+      outbound_(link_, control),
+      inbound_(link_) {}
 
 void Channel::introduce(Introduction introduction) {
   introduction.token = link_.token_for_peer();
   control_.post_notice(peer(), introduction.encode());
 }
 
-Status Channel::open(OfiRail& rail, RoomPerPeer own_room) {
+Status Channel::open(OfiRails& rails, RoomPerPeer own_room) {
   const Introduction& theirs = *introduction_;
-  if (theirs.provider != rail.endpoint().provider() || theirs.rma != rail.endpoint().has_rma()) {
+  const std::string provider = rails.first().provider();
+  if (theirs.provider != provider || theirs.rma != rails.first().has_rma()) {
     return {StatusCode::kConfig, "rank " + std::to_string(peer()) + " uses libfabric's provider " +
-                                     theirs.provider + " and this rank " +
-                                     rail.endpoint().provider() +
+                                     theirs.provider + " and this rank " + provider +
                                      "; set SMDDP_OFI_PROVIDER to the same on all ranks"};
   }
-  const Result<fi_addr_t> address = rail.endpoint().add_peer(theirs.address);
-  if (!address.ok()) return address.status();
-  link_.open(rail, {.address = address.value(), .token = theirs.token, .room = theirs.room},
-             own_room);
+  Link::FarEnd far_end{.addresses = {}, .token = theirs.token, .room = theirs.room};
+  for (std::size_t i = 0; i < std::min(rails.size(), theirs.addresses.size()); ++i) {
+    const Result<fi_addr_t> address = rails[i].endpoint().add_peer(theirs.addresses[i]);
+    if (!address.ok()) return address.status();
+    far_end.addresses.push_back(address.value());
+  }
+  link_.open(rails, far_end, own_room);
   inbound_.open(own_room.messages);
   return {};
-}
-
-bool Channel::greet() {
-  has_greeted_ = has_greeted_ || link_.send({.kind = MessageKind::kCredit}, {});
-  return has_greeted_ && is_greeted_;
 }
 
 void Channel::on_control(std::span<const std::byte> bytes) {
@@ -72,20 +74,23 @@ void Channel::on_control(std::span<const std::byte> bytes) {
     case ControlKind::kReceipt:
       receipt_ = std::max(receipt_, word->number);
       break;
+    case ControlKind::kRails:
+      agreement_.on_rails(word->number);
+      break;
   }
 }
 
 bool Channel::on_message(std::uint32_t buffer, const MessageHeader& header,
                          std::span<const std::byte> payload) {
   quiet_turns_ = 0;
-  is_greeted_ = true;
   outbound_.on_taken(header.taken);
   if (header.kind == MessageKind::kAnnounce) return inbound_.keep(buffer, header);
   if (header.kind == MessageKind::kEager)
     return header.bytes == payload.size() && inbound_.keep(buffer, header);
-  if (header.kind == MessageKind::kReady && payload.size() == sizeof(ReadyBody)) {
+  if (header.kind == MessageKind::kReady &&
+      payload.size() == ReadyBody::bytes_for(link_.paths().size())) {
     ReadyBody ready;
-    std::memcpy(&ready, payload.data(), sizeof(ready));
+    std::memcpy(&ready, payload.data(), payload.size());
     outbound_.on_ready(header.sequence, ready);
   }
   return false;
@@ -93,7 +98,7 @@ bool Channel::on_message(std::uint32_t buffer, const MessageHeader& header,
 
 void Channel::on_chunk(std::uint64_t sequence) {
   quiet_turns_ = 0;
-  if (link_.has_rail()) inbound_.on_chunk(sequence);
+  if (link_.has_rails()) inbound_.on_chunk(sequence);
 }
 
 void Channel::on_lost(const Status& why) {
@@ -121,7 +126,7 @@ void Channel::serve() {
 }
 
 bool Channel::report_loss(CompletionSink& sink) {
-  if (link_.has_rail() && ++quiet_turns_ < kQuietTurns) return true;
+  if (link_.has_rails() && ++quiet_turns_ < kQuietTurns) return true;
   inbound_.end();
   // What has arrived waits for its receive, unless that may depend on a send that cannot succeed.
   if (inbound_.has_whole_message() && !outbound_.has_data()) return false;

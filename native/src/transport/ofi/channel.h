@@ -12,6 +12,7 @@
 #include "transport/ofi/inbound.h"
 #include "transport/ofi/link.h"
 #include "transport/ofi/outbound.h"
+#include "transport/ofi/rail_agreement.h"
 #include "transport/transport.h"
 
 namespace smddp {
@@ -33,12 +34,15 @@ class Channel {
   const Introduction* peer_introduction() const noexcept {
     return introduction_.has_value() ? &*introduction_ : nullptr;
   }
-  Status open(OfiRail& rail, RoomPerPeer own_room);
-  /// Sends a first message over the fabric; true once the peer's has come, too.
-  bool greet();
+  /// Over the rails that both have.
+  Status open(OfiRails& rails, RoomPerPeer own_room);
+  /// Does what is due to find out which of them lead to the peer; true once that is agreed.
+  bool agree_on_rails() { return agreement_.step(); }
+  std::size_t rails() const noexcept { return link_.paths().size(); }
 
   // What comes in.
   void on_control(std::span<const std::byte> bytes);
+  void on_greeting(std::size_t rail) { agreement_.on_greeting(rail); }
   /// True when the buffer is kept.
   bool on_message(std::uint32_t buffer, const MessageHeader& header,
                   std::span<const std::byte> payload);
@@ -48,7 +52,9 @@ class Channel {
   void on_chunk(std::uint64_t sequence);
   void on_sent(Token token, bool ok) { outbound_.on_sent(token, ok); }
   void on_chunk_sent(std::uint32_t number) { outbound_.on_written(number); }
-  void on_fabric_error(const Status& why) { link_.fail(why); }
+  void on_fabric_error(const OfiRail& rail, const Status& why) {
+    if (link_.uses(rail)) link_.fail(why);
+  }
   bool is_lost() const noexcept { return lost_.has_value(); }
   /// The connection is lost.
   void on_lost(const Status& why);
@@ -74,11 +80,10 @@ class Channel {
 
   Transport& control_;
   Link link_;
+  RailAgreement agreement_;
   Outbound outbound_;
   Inbound inbound_;
   std::optional<Introduction> introduction_;
-  bool has_greeted_ = false;
-  bool is_greeted_ = false;
   std::optional<std::uint64_t> note_;  ///< the next notice is the user's
   bool peer_abandoned_ = false;
   bool abandoned_ = false;

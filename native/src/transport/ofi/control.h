@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "transport/ofi/message.h"
-#include "transport/ofi/rail.h"
 
 namespace smddp {
 
@@ -20,6 +19,7 @@ enum class ControlKind : std::uint64_t {
   kAbandoned,  ///< the sender's fabric address is gone
   kAsk,        ///< have the `number` first messages arrived?
   kReceipt,    ///< at least `number` of them have
+  kRails,      ///< rail i leads there and back where bit i of `number` is set
 };
 
 struct ControlWord {
@@ -35,14 +35,14 @@ std::optional<ControlWord> parse_control(std::span<const std::byte> bytes);
 
 /// The first thing that each side says.
 struct Introduction {
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
 
   std::uint32_t version = kVersion;
   bool rma = true;
   RoomPerPeer room;   ///< for the messages of the one who is told
   LinkToken token{};  ///< to be put into these messages
   std::string provider;
-  std::string address;  ///< of the fabric
+  std::vector<std::string> addresses;  ///< of the fabric, by rail
 
   std::vector<std::byte> encode() const;
   static std::optional<Introduction> decode(std::span<const std::byte> bytes);

@@ -226,7 +226,8 @@ Status Endpoint::posted(ssize_t result, std::size_t& outstanding, const char* wh
 }
 
 Status Endpoint::failed(const char* what, int error) const {
-  return {StatusCode::kSystem, provider() + ": " + what + ": " + library_.error_text(error)};
+  return {StatusCode::kSystem,
+          provider() + " on " + name() + ": " + what + ": " + library_.error_text(error)};
 }
 
 }  // namespace smddp

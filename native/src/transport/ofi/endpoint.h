@@ -59,6 +59,8 @@ class Endpoint {
 
   /// "tcp;ofi_rxm"
   std::string provider() const { return info_->fabric_attr->prov_name; }
+  /// libfabric's domain: "eth0", "rdmap0s31-rdm"
+  std::string name() const { return info_->domain_attr->name; }
   bool has_rma() const noexcept { return (info_->caps & FI_RMA) != 0; }
   /// That a chunk may make.
   std::size_t longest_message() const noexcept;

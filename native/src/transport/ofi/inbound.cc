@@ -23,9 +23,9 @@ void Inbound::on_chunk(std::uint64_t sequence) {
   if (place >= matched_.size()) return;
   Matched& matched = matched_[place];
   if (!matched.slot.has_value() || --matched.chunks_left > 0) return;
-  link_.rail().close_slot(*matched.slot);
+  link_.rails().slots().close(*matched.slot);
   matched.slot.reset();
-  matched.lease.reset();
+  matched.leases = {};
   matched.done = true;
 }
 
@@ -37,10 +37,10 @@ bool Inbound::pump() {
 }
 
 bool Inbound::match_next() {
-  if (posted_.empty() || mismatched_ || !link_.has_rail()) return false;
+  if (posted_.empty() || mismatched_ || !link_.has_rails()) return false;
   const Arrived* const found = find_arrived(next_);
   if (found == nullptr) return false;
-  OfiRail& rail = link_.rail();
+  OfiRail& rail = link_.rails()[0];
   const auto buffer = rail.received(found->buffer);
   MessageHeader header;
   std::memcpy(&header, buffer.data(), sizeof(header));
@@ -70,45 +70,44 @@ bool Inbound::answer_next() {
   if (to_answer_.empty() || !link_.is_usable()) return false;
   Matched& matched = matched_[to_answer_.front() - reported_];
   const PostedReceive& receive = matched.receive;
-  OfiRail& rail = link_.rail();
-  Endpoint& endpoint = rail.endpoint();
+  OfiRails& rails = link_.rails();
   if (!matched.slot.has_value()) {
-    matched.chunk_bytes = chunk_bytes_of(receive.bytes, endpoint.longest_message());
+    matched.chunk_bytes = chunk_bytes_of(receive.bytes, rails.rule(link_.paths().size()));
     matched.chunks_left = chunks_in(receive.bytes, matched.chunk_bytes);
-    matched.slot = rail.open_slot(link_.channel(), matched.sequence, matched.chunks_left);
+    matched.slot = rails.slots().open(link_.channel(), matched.sequence, matched.chunks_left);
     if (!matched.slot.has_value()) return false;
   }
-  if (!matched.lease.valid() && (endpoint.has_rma() || endpoint.registers_local())) {
-    auto lease = rail.registrations().acquire({receive.data, receive.bytes}, MemoryUse::kTarget);
-    if (!link_.check(lease.status())) return false;
-    matched.lease = std::move(lease).value();
-  }
-  ReadyBody ready;
-  ready.chunk_bytes = matched.chunk_bytes;
-  ready.slot = *matched.slot;
-  if (endpoint.has_rma()) {
-    ready.address = matched.lease.address_of(receive.data);
-    ready.key = matched.lease.key();
-  } else if (!post_chunks(matched)) {
-    return false;
-  }
-  MessageHeader header;
-  header.kind = MessageKind::kReady;
-  header.sequence = matched.sequence;
-  if (!link_.send(header, std::as_bytes(std::span{&ready, 1}))) return false;
+  if (!link_.lease({receive.data, receive.bytes}, MemoryUse::kTarget, matched.leases)) return false;
+  if (!rails.first().has_rma() && !post_chunks(matched)) return false;
+  if (!send_ready(matched)) return false;
   to_answer_.pop();
   return true;
 }
 
+bool Inbound::send_ready(const Matched& matched) {
+  ReadyBody ready;
+  ready.chunk_bytes = matched.chunk_bytes;
+  ready.slot = *matched.slot;
+  const std::size_t rails = link_.paths().size();
+  for (std::size_t i = 0; link_.rails().first().has_rma() && i < rails; ++i)
+    ready.places[i] = {matched.leases[i].address_of(matched.receive.data), matched.leases[i].key()};
+  MessageHeader header;
+  header.kind = MessageKind::kReady;
+  header.sequence = matched.sequence;
+  return link_.send(header, std::as_bytes(std::span{&ready, 1}).first(ReadyBody::bytes_for(rails)));
+}
+
 bool Inbound::post_chunks(Matched& matched) {
-  OfiRail& rail = link_.rail();
   const PostedReceive& receive = matched.receive;
   const std::size_t chunks = chunks_in(receive.bytes, matched.chunk_bytes);
   for (; matched.posted < chunks; ++matched.posted) {
     const std::size_t offset = matched.posted * matched.chunk_bytes;
+    const std::size_t number =
+        rail_of_chunk(matched.sequence, matched.posted, link_.paths().size());
+    OfiRail& rail = *link_.paths()[number].rail;
     const LocalBytes bytes{receive.data + offset,
                            std::min(matched.chunk_bytes, receive.bytes - offset),
-                           matched.lease.valid() ? matched.lease.handle() : nullptr};
+                           matched.leases[number].handle()};
     Operation& operation =
         rail.take_operation(OperationKind::kTaggedReceive, *matched.slot, link_.channel());
     const std::uint32_t name =

@@ -9,7 +9,6 @@
 #include "base/completion.h"
 #include "transport/ofi/link.h"
 #include "transport/ofi/message.h"
-#include "transport/ofi/registration.h"
 #include "transport/posted_receive.h"
 #include "transport/ring_queue.h"
 
@@ -56,7 +55,7 @@ class Inbound {
     PostedReceive receive;
     std::uint64_t sequence = 0;
     std::optional<std::uint32_t> slot;  ///< of a long message
-    RegistrationCache::Lease lease;
+    Leases leases;
     std::size_t chunk_bytes = 0;
     std::size_t posted = 0;       ///< chunks that have a tagged receive
     std::size_t chunks_left = 0;  ///< to arrive
@@ -72,6 +71,7 @@ class Inbound {
   bool match_next();
   bool answer_next();
   bool post_chunks(Matched& matched);
+  bool send_ready(const Matched& matched);
   bool is_due(const HeldNotice& notice) const noexcept;
 
   Link& link_;

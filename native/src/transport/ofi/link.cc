@@ -1,6 +1,8 @@
 #include "transport/ofi/link.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/auth.h"
 
@@ -11,20 +13,62 @@ Link::Link(Rank self, Rank peer, Channel& channel) : self_(self), peer_(peer), c
   std::memcpy(expected_.data(), random.data(), expected_.size());
 }
 
-void Link::open(OfiRail& rail, const FarEnd& far_end, RoomPerPeer own_room) {
-  rail_ = &rail;
-  far_end_ = far_end;
+void Link::open(OfiRails& rails, const FarEnd& far_end, RoomPerPeer own_room) {
+  rails_ = &rails;
+  for (std::size_t i = 0; i < far_end.addresses.size(); ++i)
+    paths_.push_back({&rails[i], far_end.addresses[i]});
+  token_ = far_end.token;
+  their_room_ = far_end.room;
   own_room_ = own_room;
 }
 
-bool Link::send(MessageHeader header, std::span<const std::byte> payload,
-                std::optional<Token> token) {
+bool Link::greet(std::size_t rail) {
   if (!is_usable()) return false;
-  header.token = far_end_.token;
+  const auto& [card, to] = paths_[rail];
+  const Status sent = card->send(addressed({.kind = MessageKind::kGreeting}), {}, to, channel_);
+  return rail == 0 ? check(sent) : sent.ok();
+}
+
+void Link::keep(std::uint64_t rails) {
+  std::vector<RailPath> kept;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    if ((rails >> i & 1) != 0) kept.push_back(paths_[i]);
+  }
+  paths_ = std::move(kept);
+  used_ = paths_.size();
+}
+
+bool Link::uses(const OfiRail& rail) const noexcept {
+  const auto of_path = [&](const RailPath& path) { return path.rail == &rail; };
+  return std::any_of(paths().begin(), paths().end(), of_path);
+}
+
+MessageHeader Link::addressed(MessageHeader header) const noexcept {
+  header.token = token_;
   header.from = static_cast<std::uint32_t>(self_);
   header.taken = taken_;
-  if (!check(rail_->send(header, payload, far_end_.address, channel_, token))) return false;
+  return header;
+}
+
+bool Link::send(const MessageHeader& header, std::span<const std::byte> payload,
+                std::optional<Token> token) {
+  if (!is_usable()) return false;
+  const auto& [rail, to] = paths_.front();
+  if (!check(rail->send(addressed(header), payload, to, channel_, token))) return false;
   told_ = taken_;
+  return true;
+}
+
+bool Link::lease(std::span<const std::byte> memory, MemoryUse use, Leases& leases) {
+  const Endpoint& endpoint = rails_->first();
+  const bool is_written = use == MemoryUse::kTarget && endpoint.has_rma();
+  if (!is_written && !endpoint.registers_local()) return true;
+  for (std::size_t i = 0; i < used_; ++i) {
+    if (leases[i].valid()) continue;
+    auto lease = paths_[i].rail->registrations().acquire(memory, use);
+    if (!check(lease.status())) return false;
+    leases[i] = std::move(lease).value();
+  }
   return true;
 }
 

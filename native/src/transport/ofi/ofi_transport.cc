@@ -1,8 +1,6 @@
 #include "transport/ofi/ofi_transport.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,7 +13,7 @@
 #include "transport/ofi/library.h"
 #include "transport/ofi/poll_timer.h"
 #include "transport/ofi/providers.h"
-#include "transport/ofi/rail.h"
+#include "transport/ofi/rails.h"
 #include "transport/tcp/address.h"
 #include "transport/tcp/tcp_transport.h"
 #include "transport/unusable_peer.h"
@@ -23,15 +21,12 @@
 namespace smddp {
 namespace {
 
-constexpr std::size_t kEventsAtOnce = 64;
-// More would let fast peers keep this rank from sending.
-constexpr int kPollsAtOnce = 16;
 constexpr std::chrono::seconds kRoadCheckPeriod{1};
 
 class OfiTransport final : public Transport, private CompletionSink {
  public:
   explicit OfiTransport(TransportContext context)
-      : context_(std::move(context)), control_(make_tcp_transport(context_)) {}
+      : context_(std::move(context)), control_(make_control(context_)) {}
   ~OfiTransport() override;
   OfiTransport(const OfiTransport&) = delete;
   OfiTransport& operator=(const OfiTransport&) = delete;
@@ -60,25 +55,24 @@ class OfiTransport final : public Transport, private CompletionSink {
   void notice(Rank peer, std::span<const std::byte> bytes) override;
   void peer_closed(Rank peer, const Status& why) override;
 
-  std::string source_address() const;
+  static std::unique_ptr<Transport> make_control(TransportContext context);
+  std::vector<std::string> source_addresses() const;
   void make_channels(std::span<const PeerAddress> peers);
   Status hear_introductions(Deadline deadline);
-  Status greet(Deadline deadline);
+  Status agree_on_rails(Deadline deadline);
+  void log_rails() const;
   template <typename IsReached>
   Status await_all(const IsReached& is_reached, const std::string& lack, Deadline deadline);
-  int wait_descriptor() const noexcept;
+  bool can_wait() const noexcept;
   void unenroll() noexcept;
   Channel* find(Rank peer) const noexcept;
   bool poll();
-  void handle(const Endpoint::Event& event);
-  bool take_message(std::uint32_t buffer, std::size_t bytes);
-  void take_chunk(std::uint32_t slot, std::uint32_t chunk);
   void check_roads();
-  void stop_rail();
+  void stop_rails();
 
   TransportContext context_;
   std::unique_ptr<Transport> control_;
-  std::unique_ptr<OfiRail> rail_;  ///< null after `abandon`
+  std::unique_ptr<OfiRails> rails_;  ///< null after `abandon`
   PollTimer timer_;
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<Channel*> by_rank_;
@@ -90,52 +84,76 @@ class OfiTransport final : public Transport, private CompletionSink {
 OfiTransport::~OfiTransport() {
   if (in_forked_child()) {
     // Its sockets and threads are the parent's.
-    static_cast<void>(rail_.release());
+    static_cast<void>(rails_.release());
     for (auto& channel : channels_) static_cast<void>(channel.release());
     return;
   }
-  stop_rail();
+  stop_rails();
 }
 
 Result<std::string> OfiTransport::listen() {
   const Result<const Library*> library = Library::of_process();
   if (!library.ok()) return library.status();
-  Result<InfoPtr> info = choose_provider(
-      *library.value(),
-      {.name = context_.ofi.provider, .source = source_address(), .rma = context_.ofi.rma});
-  if (!info.ok()) return info.status();
-  Result<std::unique_ptr<OfiRail>> rail = OfiRail::open(*library.value(), std::move(info).value());
-  if (!rail.ok()) return rail.status();
-  rail_ = std::move(rail).value();
+  Result<std::vector<InfoPtr>> offers =
+      choose_provider(*library.value(), {.name = context_.ofi.provider,
+                                         .sources = source_addresses(),
+                                         .rank = label_of(context_.labels, context_.self),
+                                         .rma = context_.ofi.rma});
+  if (!offers.ok()) return offers.status();
+  Result<std::unique_ptr<OfiRails>> rails =
+      OfiRails::open(*library.value(), std::move(offers).value(), context_.stripe_bytes);
+  if (!rails.ok()) return rails.status();
+  rails_ = std::move(rails).value();
   return control_->listen();
 }
 
-std::string OfiTransport::source_address() const {
-  if (!context_.listen_interface.empty()) return context_.listen_interface;
+/// One connection is enough for what it carries.
+std::unique_ptr<Transport> OfiTransport::make_control(TransportContext context) {
+  context.rails.clear();
+  return make_tcp_transport(context);
+}
+
+/// Of the interfaces that are rails, for providers over IP.
+std::vector<std::string> OfiTransport::source_addresses() const {
+  std::vector<std::string> addresses;
+  for (const Interface& rail : context_.rails) addresses.push_back(rail.address);
+  if (addresses.size() > 1) return addresses;
+  if (!context_.listen_interface.empty()) return {context_.listen_interface};
   const TcpAddress here = local_address("", 0);
-  return here.hosts.empty() ? "127.0.0.1" : here.hosts.front();
+  return {here.hosts.empty() ? "127.0.0.1" : here.hosts.front()};
 }
 
 Status OfiTransport::connect(std::span<const PeerAddress> peers, const std::string& secret,
                              const std::string& context, Deadline deadline) {
   SMDDP_RETURN_IF_ERROR(control_->connect(peers, secret, context + "\nofi", deadline));
   const RoomPerPeer room = room_per_peer(peers.size());
-  SMDDP_RETURN_IF_ERROR(rail_->prepare(peers.size(), room));
+  SMDDP_RETURN_IF_ERROR(rails_->prepare(peers.size(), room));
   make_channels(peers);
-  const Endpoint& endpoint = rail_->endpoint();
-  for (auto& channel : channels_) {
-    channel->introduce({.rma = endpoint.has_rma(),
-                        .room = room,
-                        .provider = endpoint.provider(),
-                        .address = endpoint.address()});
-  }
+  Introduction mine{.rma = rails_->first().has_rma(),
+                    .room = room,
+                    .provider = rails_->first().provider(),
+                    .addresses = {}};
+  for (std::size_t i = 0; i < rails_->size(); ++i)
+    mine.addresses.push_back((*rails_)[i].endpoint().address());
+  for (auto& channel : channels_) channel->introduce(mine);
   SMDDP_RETURN_IF_ERROR(hear_introductions(deadline));
-  for (auto& channel : channels_) SMDDP_RETURN_IF_ERROR(channel->open(*rail_, room));
-  SMDDP_RETURN_IF_ERROR(greet(deadline));
-  log_line(LogLevel::kInfo, "rank " + std::to_string(label_of(context_.labels, context_.self)) +
-                                ": libfabric's provider " + endpoint.provider() +
-                                (endpoint.has_rma() ? ", RMA writes" : ", tagged messages"));
+  for (auto& channel : channels_) SMDDP_RETURN_IF_ERROR(channel->open(*rails_, room));
+  SMDDP_RETURN_IF_ERROR(agree_on_rails(deadline));
+  log_rails();
   return {};
+}
+
+void OfiTransport::log_rails() const {
+  const std::string self = "rank " + std::to_string(label_of(context_.labels, context_.self));
+  log_line(LogLevel::kInfo, self + ": libfabric's provider " + rails_->first().provider() +
+                                (rails_->first().has_rma() ? ", RMA writes" : ", tagged messages") +
+                                ", on " + rails_->names());
+  for (const auto& channel : channels_) {
+    if (channel->rails() == rails_->size()) continue;
+    log_line(LogLevel::kInfo, self + ": " + std::to_string(channel->rails()) + " of " +
+                                  std::to_string(rails_->size()) + " rails lead to rank " +
+                                  std::to_string(label_of(context_.labels, channel->peer())));
+  }
 }
 
 void OfiTransport::make_channels(std::span<const PeerAddress> peers) {
@@ -154,14 +172,13 @@ Status OfiTransport::hear_introductions(Deadline deadline) {
   return await_all(has_spoken, "it has not said how libfabric reaches it", deadline);
 }
 
-// Providers make the way to a peer with the first message, and need both sides for that. Later only
-// one may be here.
-Status OfiTransport::greet(Deadline deadline) {
-  const auto has_met = [this](Channel& channel) {
-    return channel.greet() && rail_->endpoint().sends() == 0;
+Status OfiTransport::agree_on_rails(Deadline deadline) {
+  // The peer waits for what is said here, and later nobody may drive this rank for a while.
+  const auto agree = [this](Channel& channel) {
+    return channel.agree_on_rails() && control_->flushed_to(channel.peer());
   };
-  return await_all(has_met,
-                   "libfabric's provider " + rail_->endpoint().provider() +
+  return await_all(agree,
+                   "libfabric's provider " + rails_->first().provider() +
                        " does not reach it: choose another one by SMDDP_OFI_PROVIDER",
                    deadline);
 }
@@ -194,9 +211,10 @@ Status OfiTransport::await_all(const IsReached& is_reached, const std::string& l
 
 Status OfiTransport::watch(Poller& poller) {
   SMDDP_RETURN_IF_ERROR(control_->watch(poller));
-  if (channels_.empty() || rail_ == nullptr) return {};
+  if (channels_.empty() || rails_ == nullptr) return {};
   SMDDP_RETURN_IF_ERROR(poller.enroll(timer_.descriptor()));
-  if (wait_descriptor() >= 0) SMDDP_RETURN_IF_ERROR(poller.enroll(wait_descriptor()));
+  for (std::size_t i = 0; can_wait() && i < rails_->size(); ++i)
+    SMDDP_RETURN_IF_ERROR(poller.enroll((*rails_)[i].endpoint().wait_descriptor()));
   poller_ = &poller;
   return {};
 }
@@ -206,22 +224,25 @@ void OfiTransport::unwatch(Poller& poller) noexcept {
   if (!in_forked_child()) unenroll();
 }
 
-/// -1 where only looking tells whether something has come.
-int OfiTransport::wait_descriptor() const noexcept {
-  return context_.ofi.wait ? rail_->endpoint().wait_descriptor() : -1;
-}
+/// False where only looking tells whether something has come.
+bool OfiTransport::can_wait() const noexcept { return context_.ofi.wait && rails_->can_wait(); }
 
 void OfiTransport::unenroll() noexcept {
   if (poller_ == nullptr) return;
   poller_->remove(timer_.descriptor());
-  if (wait_descriptor() >= 0) poller_->remove(wait_descriptor());
+  for (std::size_t i = 0; can_wait() && i < rails_->size(); ++i)
+    poller_->remove((*rails_)[i].endpoint().wait_descriptor());
   poller_ = nullptr;
 }
 
 void OfiTransport::arm(Poller& poller) noexcept {
   control_->arm(poller);
   if (poller_ == nullptr) return;
-  if (wait_descriptor() >= 0 && rail_->endpoint().may_sleep()) return poller.arm(wait_descriptor());
+  if (can_wait() && rails_->may_sleep()) {
+    for (std::size_t i = 0; i < rails_->size(); ++i)
+      poller.arm((*rails_)[i].endpoint().wait_descriptor());
+    return;
+  }
   timer_.start();
   poller.arm(timer_.descriptor());
 }
@@ -248,7 +269,7 @@ void OfiTransport::post_notice(Rank peer, std::span<const std::byte> bytes) {
 bool OfiTransport::progress(CompletionSink& sink) {
   if (channels_.empty()) return false;
   bool moved = control_->progress(*this);
-  if (rail_ != nullptr) moved |= poll();
+  moved |= poll();
   for (auto& channel : channels_) moved |= channel->progress_receives(sink);
   for (auto& channel : channels_) moved |= channel->progress_sends(sink);
   check_roads();
@@ -258,21 +279,21 @@ bool OfiTransport::progress(CompletionSink& sink) {
 
 void OfiTransport::serve() {
   control_->progress(*this);
-  if (rail_ != nullptr) poll();
+  poll();
   for (auto& channel : channels_) channel->serve();
 }
 
 void OfiTransport::abandon() {
   abandoned_ = true;
-  stop_rail();
+  stop_rails();
 }
 
-void OfiTransport::stop_rail() {
-  if (rail_ == nullptr) return;
+void OfiTransport::stop_rails() {
+  if (rails_ == nullptr) return;
   unenroll();
-  rail_->stop();
+  rails_->stop();
   for (auto& channel : channels_) channel->abandon();
-  rail_.reset();
+  rails_.reset();
 }
 
 bool OfiTransport::flushed() const noexcept {
@@ -305,65 +326,7 @@ Channel* OfiTransport::find(Rank peer) const noexcept {
   return peer >= 0 && slot < by_rank_.size() ? by_rank_[slot] : nullptr;
 }
 
-bool OfiTransport::poll() {
-  std::array<Endpoint::Event, kEventsAtOnce> events;
-  bool moved = false;
-  for (int polls = 0; polls < kPollsAtOnce; ++polls) {
-    const std::size_t count = rail_->endpoint().poll(events);
-    if (count == 0) break;
-    moved = true;
-    for (std::size_t i = 0; i < count; ++i) handle(events[i]);
-  }
-  return moved;
-}
-
-void OfiTransport::handle(const Endpoint::Event& event) {
-  if (event.operation == nullptr) {
-    if (event.error == 0) take_chunk(slot_of(event.immediate), chunk_of(event.immediate));
-    return;
-  }
-  Operation& operation = *event.operation;
-  const std::uint32_t number = operation.number;
-  Channel* const channel = operation.channel;
-  if (event.error != 0 && channel != nullptr) {
-    channel->on_fabric_error({StatusCode::kPeerLost, rail_->endpoint().error_text(event.error)});
-  }
-  switch (operation.kind) {
-    case OperationKind::kReceive:
-      rail_->note_received();
-      if (event.error != 0 || !take_message(number, event.bytes)) rail_->give_back_received(number);
-      break;
-    case OperationKind::kSend:
-      rail_->give_back_sent(number);
-      if (operation.token.has_value()) channel->on_sent(*operation.token, event.error == 0);
-      break;
-    case OperationKind::kWrite:
-      rail_->give_back(operation);
-      channel->on_chunk_sent(number);
-      break;
-    case OperationKind::kTaggedReceive:
-      rail_->give_back(operation);
-      if (event.error == 0) take_chunk(number, 0);
-      break;
-  }
-}
-
-bool OfiTransport::take_message(std::uint32_t buffer, std::size_t bytes) {
-  MessageHeader header;
-  if (bytes < sizeof(header)) return false;
-  const auto message = std::as_const(*rail_).received(buffer).first(bytes);
-  std::memcpy(&header, message.data(), sizeof(header));
-  if (header.from >= by_rank_.size()) return false;
-  Channel* const channel = by_rank_[header.from];
-  // Whoever does not know the token that this rank gave to the peer is a stranger.
-  if (channel == nullptr || !channel->is_from_peer(header)) return false;
-  return channel->on_message(buffer, header, message.subspan(sizeof(header)));
-}
-
-void OfiTransport::take_chunk(std::uint32_t slot, std::uint32_t chunk) {
-  const OfiRail::Slot* const found = rail_->slot(slot);
-  if (found != nullptr && chunk < found->chunks) found->channel->on_chunk(found->sequence);
-}
+bool OfiTransport::poll() { return rails_ != nullptr && rails_->poll(by_rank_); }
 
 void OfiTransport::check_roads() {
   const auto now = Deadline::Clock::now();

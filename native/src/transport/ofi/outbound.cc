@@ -113,25 +113,22 @@ bool Outbound::write_chunks(LongSend& send) {
 
 bool Outbound::write_chunk(LongSend& send) {
   if (!link_.is_usable()) return false;
-  OfiRail& rail = link_.rail();
-  Endpoint& endpoint = rail.endpoint();
-  if (endpoint.registers_local() && !send.lease.valid()) {
-    auto lease = rail.registrations().acquire({send.data, send.bytes}, MemoryUse::kSource);
-    if (!link_.check(lease.status())) return false;
-    send.lease = std::move(lease).value();
-  }
+  if (!link_.lease({send.data, send.bytes}, MemoryUse::kSource, send.leases)) return false;
   const std::size_t chunk = send.posted / send.ready->chunk_bytes;
+  const std::size_t number = rail_of_chunk(send.sequence, chunk, link_.paths().size());
+  const auto& [rail, to] = link_.paths()[number];
   const std::uint32_t name = chunk_name(send.ready->slot, static_cast<std::uint32_t>(chunk));
   const LocalBytes bytes{const_cast<std::byte*>(send.data) + send.posted,  // only read
                          std::min<std::size_t>(send.ready->chunk_bytes, send.bytes - send.posted),
-                         send.lease.valid() ? send.lease.handle() : nullptr};
-  Operation& operation = rail.take_operation(
+                         send.leases[number].handle()};
+  Operation& operation = rail->take_operation(
       OperationKind::kWrite, static_cast<std::uint32_t>(send.sequence), link_.channel());
-  const RemotePlace place{send.ready->address + send.posted, send.ready->key, name};
-  if (!link_.check(endpoint.has_rma()
-                       ? endpoint.write(bytes, place, link_.address(), operation)
-                       : endpoint.send_tagged(bytes, name, link_.address(), operation))) {
-    rail.give_back(operation);
+  const WritePlace& there = send.ready->places[number];
+  const RemotePlace place{there.address + send.posted, there.key, name};
+  Endpoint& endpoint = rail->endpoint();
+  if (!link_.check(endpoint.has_rma() ? endpoint.write(bytes, place, to, operation)
+                                      : endpoint.send_tagged(bytes, name, to, operation))) {
+    rail->give_back(operation);
     return false;
   }
   send.posted += bytes.bytes;
@@ -216,7 +213,7 @@ Outbound::LongSend* Outbound::find(std::uint32_t number) {
 
 void Outbound::finish(LongSend& send) {
   send.done = true;
-  send.lease.reset();
+  send.leases = {};
   sent_.push(send.token);
 }
 

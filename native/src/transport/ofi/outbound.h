@@ -11,7 +11,6 @@
 #include "base/completion.h"
 #include "transport/ofi/link.h"
 #include "transport/ofi/message.h"
-#include "transport/ofi/registration.h"
 #include "transport/ring_queue.h"
 #include "transport/transport.h"
 
@@ -67,7 +66,7 @@ class Outbound {
     Token token = 0;
     std::uint64_t sequence = 0;
     std::optional<ReadyBody> ready;
-    RegistrationCache::Lease lease;
+    Leases leases;
     std::size_t posted = 0;
     std::uint32_t in_flight = 0;
     bool done = false;

@@ -7,8 +7,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "transport/ofi/message.h"
 
 namespace smddp {
 namespace {
@@ -56,15 +60,51 @@ bool is_usable(const fi_info& info) {
          (!has_rma(info) || info.domain_attr->cq_data_size >= kImmediateBytes);
 }
 
-/// Null when there is none.
-InfoPtr offer_of(const Library& library, const Provider& provider, const ProviderWish& wish,
-                 bool rma) {
-  const InfoPtr hints = hints_for(library, provider, rma);
-  const InfoPtr found = library.find(*hints, provider.over_ip ? wish.source : "");
+/// One for each of libfabric's domains that can be used from the address.
+std::vector<InfoPtr> offers_at(const Library& library, const fi_info& hints,
+                               const std::string& source) {
+  std::vector<InfoPtr> offers;
+  const InfoPtr found = library.find(hints, source);
   for (const fi_info* info = found.get(); info != nullptr; info = info->next) {
-    if (is_usable(*info)) return library.copy_of(*info);
+    const auto is_same = [&](const InfoPtr& known) {
+      return std::strcmp(known->domain_attr->name, info->domain_attr->name) == 0;
+    };
+    if (is_usable(*info) && std::none_of(offers.begin(), offers.end(), is_same))
+      offers.push_back(library.copy_of(*info));
   }
-  return {};
+  return offers;
+}
+
+/// One for each address; none when there is none for the first.
+std::vector<InfoPtr> offers_over_ip(const Library& library, const fi_info& hints,
+                                    const std::vector<std::string>& sources) {
+  if (sources.empty()) return offers_over_ip(library, hints, {""});
+  std::vector<InfoPtr> offers;
+  for (const std::string& source : sources) {
+    if (offers.size() == kMostRails) break;
+    std::vector<InfoPtr> here = offers_at(library, hints, source);
+    if (!here.empty()) offers.push_back(std::move(here.front()));
+    if (offers.empty()) break;
+  }
+  return offers;
+}
+
+std::vector<InfoPtr> offers_of_cards(const Library& library, const fi_info& hints, Rank rank) {
+  std::vector<InfoPtr> all = offers_at(library, hints, "");
+  if (all.size() < 2) return all;
+  std::vector<std::string> domains;
+  for (const InfoPtr& offer : all) domains.emplace_back(offer->domain_attr->name);
+  std::vector<InfoPtr> chosen;
+  for (const std::size_t card : cards_of(rank, domains, discover_host({})))
+    chosen.push_back(std::move(all[card]));
+  return chosen;
+}
+
+std::vector<InfoPtr> offers_of(const Library& library, const Provider& provider,
+                               const ProviderWish& wish, bool rma) {
+  const InfoPtr hints = hints_for(library, provider, rma);
+  return provider.over_ip ? offers_over_ip(library, *hints, wish.sources)
+                          : offers_of_cards(library, *hints, wish.rank);
 }
 
 bool is_named_in(const std::string& list, const Provider& provider) {
@@ -94,7 +134,29 @@ bool is_rxm_over_tcp(const fi_info& info) {
   return std::strcmp(info.fabric_attr->prov_name, "tcp;ofi_rxm") == 0;
 }
 
-Result<InfoPtr> choose_provider(const Library& library, const ProviderWish& wish) {
+std::vector<std::size_t> cards_of(Rank rank, const std::vector<std::string>& domains,
+                                  const HostTopology& host) {
+  std::vector<std::size_t> near;
+  if (!host.gpus.empty()) {
+    const Gpu& gpu = host.gpus[static_cast<std::size_t>(rank) % host.gpus.size()];
+    for (const int rail : gpu.rails) {
+      const std::string& device = host.rails[static_cast<std::size_t>(rail)].name;
+      const auto is_its = [&](const std::string& domain) {
+        return domain == device || domain.starts_with(device + "-");
+      };
+      const auto found = std::find_if(domains.begin(), domains.end(), is_its);
+      if (found != domains.end()) near.push_back(static_cast<std::size_t>(found - domains.begin()));
+    }
+  }
+  if (near.empty()) {
+    near.resize(domains.size());
+    std::iota(near.begin(), near.end(), std::size_t{0});
+  }
+  near.resize(std::min(near.size(), kMostRails));
+  return near;
+}
+
+Result<std::vector<InfoPtr>> choose_provider(const Library& library, const ProviderWish& wish) {
   const bool any = wish.name.empty() || wish.name == "auto";
   bool known = any;
   for (const Provider& provider : preferred()) {
@@ -102,9 +164,9 @@ Result<InfoPtr> choose_provider(const Library& library, const ProviderWish& wish
     known = true;
     for (const bool rma : {true, false}) {
       if (rma && !wish.rma.value_or(true)) continue;
-      InfoPtr info = offer_of(library, provider, wish, rma);
-      if (info == nullptr) continue;
-      if (!rma || wish.rma.has_value() || !is_rxm_over_tcp(*info)) return info;
+      std::vector<InfoPtr> offers = offers_of(library, provider, wish, rma);
+      if (offers.empty()) continue;
+      if (!rma || wish.rma.has_value() || !is_rxm_over_tcp(*offers.front())) return offers;
     }
   }
   if (wish.name == "sockets") {

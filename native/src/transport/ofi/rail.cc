@@ -5,20 +5,12 @@
 #include <utility>
 
 #include "memory/registered_heap.h"
+#include "transport/ofi/chunks.h"
 
 namespace smddp {
 namespace {
 
-// Writes of peers whose reports the completion queue has room for.
-constexpr std::size_t kRemoteWrites = 4096;
-// Of EFA's road to its full speed, and few enough of them that one message leaves room for others.
-constexpr std::size_t kChunkBytes = std::size_t{512} << 10;
-constexpr std::size_t kMostChunks = 256;
-constexpr std::size_t kPage = 4096;
-
 constexpr std::size_t kSendBuffers = 64;
-// Of a peer's: announces and eager messages, the answers to this rank's, and pure credits.
-constexpr std::size_t kPureCredits = 4;
 constexpr std::size_t kTaggedReceives = 256;
 
 std::span<const std::byte> heap_memory() {
@@ -29,39 +21,22 @@ std::span<const std::byte> heap_memory() {
 
 }  // namespace
 
-RoomPerPeer room_per_peer(std::size_t peers) noexcept {
-  if (peers <= 16) return {16, 16384};
-  if (peers <= 64) return {8, 8192};
-  return {4, 4096};
-}
-
-std::size_t chunk_bytes_of(std::size_t bytes, std::size_t longest_message) noexcept {
-  const std::size_t even = (bytes + kMostChunks - 1) / kMostChunks;
-  const std::size_t whole_pages = (even + kPage - 1) / kPage * kPage;
-  return std::min(std::max(kChunkBytes, whole_pages), longest_message);
-}
-
-std::size_t chunks_in(std::size_t bytes, std::size_t chunk_bytes) noexcept {
-  return (bytes + chunk_bytes - 1) / chunk_bytes;
-}
-
 OfiRail::OfiRail(std::unique_ptr<Endpoint> endpoint)
     : endpoint_(std::move(endpoint)), registrations_(*endpoint_, heap_memory()) {}
 
 Result<std::unique_ptr<OfiRail>> OfiRail::open(const Library& library, InfoPtr info) {
   Result<std::unique_ptr<Endpoint>> endpoint =
-      Endpoint::open(library, std::move(info), kRemoteWrites);
+      Endpoint::open(library, std::move(info), Slots::kMostChunks);
   if (!endpoint.ok()) return endpoint.status();
   return std::unique_ptr<OfiRail>{new OfiRail{std::move(endpoint).value()}};
 }
 
-Status OfiRail::prepare(std::size_t peers, RoomPerPeer room) {
-  if (peers == 0) return {};
-  Result<Buffers> sends = Buffers::create(*endpoint_, MemoryUse::kSource, kSendBuffers, room.bytes);
+Status OfiRail::prepare(std::size_t messages, std::size_t bytes_each) {
+  if (messages == 0) return {};
+  Result<Buffers> sends = Buffers::create(*endpoint_, MemoryUse::kSource, kSendBuffers, bytes_each);
   if (!sends.ok()) return sends.status();
   sends_ = std::move(sends).value();
-  Result<Buffers> receives = Buffers::create(
-      *endpoint_, MemoryUse::kTarget, peers * (2 * room.messages + kPureCredits), room.bytes);
+  Result<Buffers> receives = Buffers::create(*endpoint_, MemoryUse::kTarget, messages, bytes_each);
   if (!receives.ok()) return receives.status();
   receives_ = std::move(receives).value();
   const std::size_t most = endpoint_->most_receives();
@@ -116,33 +91,6 @@ Operation& OfiRail::take_operation(OperationKind kind, std::uint32_t number, Cha
   operation.number = number;
   operation.channel = &channel;
   return operation;
-}
-
-std::optional<std::uint32_t> OfiRail::open_slot(Channel& channel, std::uint64_t sequence,
-                                                std::size_t chunks) {
-  // One message that is larger than the bound has to pass some time.
-  if (chunks_under_way_ > 0 && chunks_under_way_ + chunks > kRemoteWrites) return std::nullopt;
-  if (free_slots_.empty()) {
-    if (slots_.size() == kMostSlots) return std::nullopt;
-    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
-    slots_.emplace_back();
-  }
-  const std::uint32_t number = free_slots_.back();
-  free_slots_.pop_back();
-  slots_[number] = {&channel, sequence, chunks};
-  chunks_under_way_ += chunks;
-  return number;
-}
-
-void OfiRail::close_slot(std::uint32_t slot) {
-  chunks_under_way_ -= slots_[slot].chunks;
-  slots_[slot] = {};
-  free_slots_.push_back(slot);
-}
-
-const OfiRail::Slot* OfiRail::slot(std::uint32_t number) const noexcept {
-  if (number >= slots_.size() || slots_[number].channel == nullptr) return nullptr;
-  return &slots_[number];
 }
 
 }  // namespace smddp

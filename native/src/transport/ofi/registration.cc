@@ -84,7 +84,7 @@ RegistrationCache::Lease& RegistrationCache::Lease::operator=(Lease&& other) noe
 }
 
 void* RegistrationCache::Lease::handle() const noexcept {
-  return ::fi_mr_desc(entry_->region.get());
+  return valid() ? ::fi_mr_desc(entry_->region.get()) : nullptr;
 }
 
 std::uint64_t RegistrationCache::Lease::key() const noexcept {

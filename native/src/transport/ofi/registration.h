@@ -36,7 +36,7 @@ class RegistrationCache final : public ReleaseListener {
     ~Lease() { reset(); }
 
     bool valid() const noexcept { return entry_ != nullptr; }
-    void* handle() const noexcept;       ///< for local use
+    void* handle() const noexcept;       ///< for local use; null for no lease
     std::uint64_t key() const noexcept;  ///< for peers
     /// What peers write to for `data`, which lies in the leased memory.
     std::uint64_t address_of(const std::byte* data) const noexcept;
