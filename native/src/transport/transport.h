@@ -66,6 +66,8 @@ class Transport {
   virtual void unwatch(Poller& poller) noexcept = 0;
   /// The next such event is to end the poller's sleep; until then none does.
   virtual void arm(Poller& poller) noexcept = 0;
+  /// Readable when `progress` may have something to do; -1 where no descriptor alone tells.
+  virtual int descriptor() const noexcept { return -1; }
   /// Whether `sleep` does; else whoever waits looks again by himself.
   virtual bool can_sleep() const noexcept { return false; }
   /// Sleeps until `progress` may have something to do, or for `longest`. False when that passed.

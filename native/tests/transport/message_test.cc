@@ -266,6 +266,74 @@ TEST_CASE("ranks in threads of their own sleep and are woken by what arrives") {
   }
 }
 
+/// Sleeps in the transport whenever nothing moves, as callers do who drive their own operation.
+bool sleep_until(TestRank& rank, const std::function<bool()>& done) {
+  const Deadline deadline = soon();
+  while (!done()) {
+    if (rank.progress()) continue;
+    if (deadline.passed()) return false;
+    rank.transport->sleep(std::chrono::seconds{1});
+  }
+  return true;
+}
+
+TEST_CASE("a rank that sleeps in the transport is woken by what comes, and by nothing else") {
+  unsigned sleepers = 0;
+  for (const std::string& name : all_transport_names()) {
+    CAPTURE(name);
+    World world = connected_world(name, 2);
+    settle(world);
+    Transport& sleeper = *world[1]->transport;
+    if (!sleeper.can_sleep()) continue;
+    ++sleepers;
+    // It may look again a few times first.
+    int looks = 0;
+    while (sleeper.sleep(std::chrono::milliseconds{1}) && looks < 100) ++looks;
+    CHECK(looks < 100);
+    const Bytes data = pattern(1, 100);
+    Bytes got(data.size());
+    REQUIRE(world[1]->receive(0, got, 1, 1).ok());
+    REQUIRE(world[0]->send(1, data, 1, 1).ok());
+    REQUIRE(world[0]->run_until([&] { return world[0]->sink.is_complete(1); }, soon()));
+    CHECK(sleeper.sleep(std::chrono::seconds{30}));
+    REQUIRE(sleep_until(*world[1], [&] { return world[1]->sink.is_complete(1); }));
+    CHECK(got == data);
+  }
+  CHECK(sleepers >= 2);
+}
+
+TEST_CASE("no wake-up is lost by ranks that sleep in the transport") {
+  for (const std::string& name : all_transport_names()) {
+    CAPTURE(name);
+    World world = connected_world(name, 2);
+    if (!world[0]->transport->can_sleep()) continue;
+    std::vector<std::function<void()>> functions;
+    for (unsigned self = 0; self < 2; ++self) {
+      functions.push_back([&rank = *world[self], self] {
+        const Rank peer = 1 - rank.self;
+        for (unsigned round = 0; round < 300; ++round) {
+          // Short ones, and now and then one that needs several turns of both.
+          const std::size_t size = round % 30 == 29 ? 700'001 : 8;
+          const Bytes data = pattern(2 * round + self, size);
+          Bytes got(size);
+          require(rank.receive(peer, got, round, 2 * round + 1).ok(), "receive");
+          require(rank.send(peer, data, round, 2 * round).ok(), "send");
+          const auto over = [&] {
+            return rank.sink.is_complete(2 * round) && rank.sink.is_complete(2 * round + 1);
+          };
+          require(sleep_until(rank, over), "deadline");
+          require(got == pattern(2 * round + 1 - self, size), "wrong data");
+        }
+      });
+    }
+    const auto begin = Deadline::Clock::now();
+    CHECK(run_threads(functions) == std::vector<std::string>{});
+    // Each lost wake-up costs a whole second of sleep.
+    CHECK(Deadline::Clock::now() - begin < std::chrono::seconds(10));
+    check_sound(world);
+  }
+}
+
 TEST_CASE("all ranks exchange with all others, each in its own thread") {
   for (const std::string& name : all_transport_names()) {
     CAPTURE(name);

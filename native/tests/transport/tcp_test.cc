@@ -240,21 +240,5 @@ TEST_CASE("tcp: a peer that is alive but does not read is not taken for dead") {
   CHECK_FALSE(world[0]->sink.is_complete(1));
 }
 
-TEST_CASE("tcp: a rank that sleeps is woken by what comes, and by nothing else") {
-  World world = connected_world("tcp", 2);
-  settle(world);
-  Transport& sleeper = *world[1]->transport;
-  CHECK_FALSE(sleeper.sleep(std::chrono::milliseconds{1}));
-  const Bytes data = pattern(1, 100);
-  Bytes got(data.size());
-  REQUIRE(world[1]->receive(0, got, 1, 1).ok());
-  REQUIRE(world[0]->send(1, data, 1, 1).ok());
-  REQUIRE(world[0]->run_until([&] { return world[0]->sink.is_complete(1); }, soon()));
-  CHECK(sleeper.sleep(std::chrono::seconds{30}));
-  world[1]->progress();
-  CHECK(world[1]->sink.is_complete(1));
-  CHECK(got == data);
-}
-
 }  // namespace
 }  // namespace smddp::test

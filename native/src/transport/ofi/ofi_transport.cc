@@ -1,5 +1,8 @@
 #include "transport/ofi/ofi_transport.h"
 
+#include <poll.h>
+#include <sched.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -14,6 +17,7 @@
 #include "transport/ofi/poll_timer.h"
 #include "transport/ofi/providers.h"
 #include "transport/ofi/rails.h"
+#include "transport/ofi/yielding.h"
 #include "transport/tcp/address.h"
 #include "transport/tcp/tcp_transport.h"
 #include "transport/unusable_peer.h"
@@ -38,6 +42,8 @@ class OfiTransport final : public Transport, private CompletionSink {
   Status watch(Poller& poller) override;
   void unwatch(Poller& poller) noexcept override;
   void arm(Poller& poller) noexcept override;
+  bool can_sleep() const noexcept override { return !sources_.empty(); }
+  bool sleep(std::chrono::milliseconds longest) noexcept override;
   Status post_send(Rank peer, const SendDesc& send, Token token) override;
   Status post_recv(Rank peer, const RecvDesc& recv, Token token) override;
   void post_notice(Rank peer, std::span<const std::byte> bytes) override;
@@ -64,6 +70,7 @@ class OfiTransport final : public Transport, private CompletionSink {
   template <typename IsReached>
   Status await_all(const IsReached& is_reached, const std::string& lack, Deadline deadline);
   bool can_wait() const noexcept;
+  void open_sources();
   void unenroll() noexcept;
   Channel* find(Rank peer) const noexcept;
   bool poll();
@@ -73,6 +80,9 @@ class OfiTransport final : public Transport, private CompletionSink {
   TransportContext context_;
   std::unique_ptr<Transport> control_;
   std::unique_ptr<OfiRails> rails_;  ///< null after `abandon`
+  /// What `sleep` waits for: the connections and the rails; empty where these have no descriptors.
+  std::vector<pollfd> sources_;
+  Yielding yielding_;
   PollTimer timer_;
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<Channel*> by_rank_;
@@ -139,8 +149,16 @@ Status OfiTransport::connect(std::span<const PeerAddress> peers, const std::stri
   SMDDP_RETURN_IF_ERROR(hear_introductions(deadline));
   for (auto& channel : channels_) SMDDP_RETURN_IF_ERROR(channel->open(*rails_, room));
   SMDDP_RETURN_IF_ERROR(agree_on_rails(deadline));
+  open_sources();
   log_rails();
   return {};
+}
+
+void OfiTransport::open_sources() {
+  if (channels_.empty() || !can_wait()) return;
+  const auto add = [this](int fd) { sources_.push_back({.fd = fd, .events = POLLIN}); };
+  add(control_->descriptor());
+  for (std::size_t i = 0; i < rails_->size(); ++i) add((*rails_)[i].endpoint().wait_descriptor());
 }
 
 void OfiTransport::log_rails() const {
@@ -247,6 +265,16 @@ void OfiTransport::arm(Poller& poller) noexcept {
   poller.arm(timer_.descriptor());
 }
 
+bool OfiTransport::sleep(std::chrono::milliseconds longest) noexcept {
+  if (yielding_.step()) return true;
+  if (!rails_->may_sleep()) {
+    // What has come may be for the provider alone, and need another turn of it.
+    ::sched_yield();
+    return true;
+  }
+  return ::poll(sources_.data(), sources_.size(), static_cast<int>(longest.count())) > 0;
+}
+
 Status OfiTransport::post_send(Rank peer, const SendDesc& send, Token token) {
   Channel* to = find(peer);
   if (to == nullptr || abandoned_) return unusable_peer(abandoned_, context_.labels, peer);
@@ -273,7 +301,10 @@ bool OfiTransport::progress(CompletionSink& sink) {
   for (auto& channel : channels_) moved |= channel->progress_receives(sink);
   for (auto& channel : channels_) moved |= channel->progress_sends(sink);
   check_roads();
-  if (moved) timer_.note_event();
+  if (moved) {
+    timer_.note_event();
+    yielding_.note_event();
+  }
   return moved;
 }
 
@@ -291,6 +322,7 @@ void OfiTransport::abandon() {
 void OfiTransport::stop_rails() {
   if (rails_ == nullptr) return;
   unenroll();
+  sources_.clear();
   rails_->stop();
   for (auto& channel : channels_) channel->abandon();
   rails_.reset();

@@ -38,6 +38,7 @@ class TcpTransport final : public Transport {
   Status watch(Poller& poller) override;
   void unwatch(Poller& poller) noexcept override;
   void arm(Poller& poller) noexcept override { poller.arm(epoll_.get()); }
+  int descriptor() const noexcept override { return epoll_.get(); }
   bool can_sleep() const noexcept override { return true; }
   bool sleep(std::chrono::milliseconds longest) noexcept override {
     return collect_events(longest) > 0;
