@@ -99,6 +99,7 @@ class CommunicatorImpl final : public CompletionSink,
   std::string prefix() const;
 
   // ---- baton ----
+  bool is_asked() const noexcept;
   void serve_peers();
   void take_baton();
   void drop_baton();
