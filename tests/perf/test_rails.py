@@ -6,9 +6,10 @@ pytest -m perf -s tests/perf/test_rails.py
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from conformance.worlds import skip_without
 from system.conftest import hosts_possible  # noqa: F401 - a fixture
 
 from support.netlab.measure import Trial, measure, torch_template
@@ -21,11 +22,24 @@ NBYTES = 16 << 20
 ROUNDS = 15
 #: Of the rate over one rail, with two of its speed.
 LEAST_OF_TWO = 1.85
+LEAST_OF_TWO_WITH_OFI = 1.7
 #: Of the sum of what each rail gets alone, with a fast and a slow one.
 LEAST_OF_SUM = 0.90
 
 #: Bytes per second of all_reduce between two hosts whose rails have these line rates.
 Rate = Callable[[tuple[int, ...]], float]
+
+
+def trial_over(rails: tuple[int, ...], env: Mapping[str, str] | None = None) -> Trial:
+    """all_reduce between two hosts whose rails have these line rates."""
+    return Trial(
+        spec=LabSpec(hosts=2, rails=rails),
+        ranks_per_host=1,
+        sizes=(NBYTES,),
+        backends=("smddp",),
+        rounds=ROUNDS,
+        env=env or {},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +48,7 @@ def rate() -> Iterator[Rate]:
 
         @functools.cache
         def measured(rails: tuple[int, ...]) -> float:
-            trial = Trial(
-                spec=LabSpec(hosts=2, rails=rails),
-                ranks_per_host=1,
-                sizes=(NBYTES,),
-                backends=("smddp",),
-                rounds=ROUNDS,
-            )
-            return NBYTES / measure(trial, template)["smddp", NBYTES].seconds
+            return NBYTES / measure(trial_over(rails), template)["smddp", NBYTES].seconds
 
         yield measured
 
@@ -50,6 +57,18 @@ def test_two_equal_rails(rate: Rate) -> None:
     ratio = rate((GBIT, GBIT)) / rate((GBIT,))
     print(f"two rails of 1 Gbit/s: {ratio:.3f} of one (at least {LEAST_OF_TWO})")
     assert ratio >= LEAST_OF_TWO
+
+
+def test_two_equal_rails_with_ofi() -> None:
+    skip_without("ofi")
+    env = {"SMDDP_TRANSPORT": "shm+ofi", "SMDDP_OFI_PROVIDER": "tcp"}
+    with torch_template() as template:
+        seconds = {
+            rails: measure(trial_over((GBIT,) * rails, env), template)["smddp", NBYTES].seconds for rails in (1, 2)
+        }
+    ratio = seconds[1] / seconds[2]
+    print(f"ofi over two rails of 1 Gbit/s: {ratio:.3f} of the rate of one (at least {LEAST_OF_TWO_WITH_OFI})")
+    assert ratio >= LEAST_OF_TWO_WITH_OFI
 
 
 @pytest.mark.parametrize("rails", [(GBIT, GBIT // 2), (GBIT // 2, GBIT)], ids=["fast first", "slow first"])
