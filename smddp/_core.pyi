@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum
-from typing import overload
 
 from typing_extensions import Buffer
 
@@ -118,10 +117,7 @@ class Costs:
     native_step: float
     native: float
 
-@overload
-def costs_between(topology: Topology) -> Costs: ...
-@overload
-def costs_between(topology: Topology, measured: dict[str, Costs], transport: str) -> Costs: ...
+def costs_between(topology: Topology, measured: dict[str, Costs] = ..., transport: str = ...) -> Costs: ...
 def encode_costs(measured: dict[str, Costs]) -> bytes: ...
 
 class Demand:

@@ -26,12 +26,10 @@ void bind_costs(py::module_& module) {
       .def_readwrite("reduce", &Costs::reduce)
       .def_readwrite("native_step", &Costs::native_step)
       .def_readwrite("native", &Costs::native);
-  module.def("costs_between", py::overload_cast<const Topology&>(&costs_between),
-             py::arg("topology"));
   module.def(
       "costs_between",
       py::overload_cast<const Topology&, const MeasuredCosts&, const std::string&>(&costs_between),
-      py::arg("topology"), py::arg("measured"), py::arg("transport"));
+      py::arg("topology"), py::arg("measured") = MeasuredCosts{}, py::arg("transport") = "");
   module.def(
       "encode_costs", [](const MeasuredCosts& measured) { return py::bytes(encode(measured)); },
       py::arg("measured"));

@@ -14,14 +14,14 @@ __all__ = ["KEYS", "LINK_KEY", "TRANSPORTS", "dumps", "load", "loads"]
 
 #: Those that can be between hosts (inproc: in tests).
 TRANSPORTS = ("tcp", "ofi", "inproc")
-#: Field of Costs -> its key in the file, and what a 1 there is in seconds.
+#: Field of Costs -> its key in the file, and what a second is there: numbers are divided by it, which keeps 0.1 ns the 1e-10 that it is.
 KEYS: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
-        "hop": ("hop_us", 1e-6),
-        "message": ("message_us", 1e-6),
-        "reduce": ("reduce_ns_per_byte", 1e-9),
-        "native_step": ("native_step_us", 1e-6),
-        "native": ("native_ns_per_byte", 1e-9),
+        "hop": ("hop_us", 1e6),
+        "message": ("message_us", 1e6),
+        "reduce": ("reduce_ns_per_byte", 1e9),
+        "native_step": ("native_step_us", 1e6),
+        "native": ("native_ns_per_byte", 1e9),
     }
 )
 LINK_KEY, _SIZE_KEY = "ns_per_byte", "up_to_bytes"
@@ -55,7 +55,7 @@ def loads(text: str, *, source: str) -> dict[str, Costs]:
 
 
 def _costs(table: Table) -> Costs:
-    values = {field: _amount(table, key) * unit for field, (key, unit) in KEYS.items() if key in table}
+    values = {field: _amount(table, key) / unit for field, (key, unit) in KEYS.items() if key in table}
     rates = tuple(_rate(rate) for rate in table.tables("link", (_SIZE_KEY, LINK_KEY)))
     try:
         return Costs(link=rates, **values)
@@ -81,7 +81,7 @@ def _rate(table: Table) -> LinkRate:
     size = table.integer(_SIZE_KEY, ANY_SIZE)
     if not 1 <= size <= ANY_SIZE:
         table.refuse(f"{_SIZE_KEY} must be a number of bytes from 1 on, not {size}; leave it out in the last [[link]]")
-    return LinkRate(size, value * 1e-9)
+    return LinkRate(size, value / 1e9)
 
 
 def dumps(costs: Mapping[str, Costs], comments: Iterable[str] = ()) -> str:
@@ -97,7 +97,7 @@ def _lines(transport: str, costs: Costs) -> Iterator[str]:
     for field, (key, unit) in KEYS.items():
         value = getattr(costs, field)
         if value is not None:
-            yield f"{key} = {value / unit:.4g}"
+            yield f"{key} = {value * unit:.4g}"
     for rate in costs.link:
         yield from ("", f"[[transport.{transport}.link]]")
         if rate.nbytes != ANY_SIZE:

@@ -223,6 +223,7 @@ TEST_CASE("tcp: frames survive being cut anywhere") {
   SocketStream bytewise(GuardedFd{UniqueFd{cut[1]}});
   for (char c = 0; ::read(reader.get(), &c, 1) == 1;) {
     REQUIRE(::write(cut_writer.get(), &c, 1) == 1);
+    bytewise.on_event(false);
     REQUIRE(inbox.pump(bytewise, sink).failure.ok());
   }
   CHECK(got == data);

@@ -101,7 +101,7 @@ class Report:
         form = "{:<20}  {:>9}  {:>9}".format
         yield form("", "default", "fitted")
         for field, (key, unit) in KEYS.items():
-            yield form(key, *(f"{getattr(costs, field) / unit:.3g}" for costs in known.values()))
+            yield form(key, *(f"{getattr(costs, field) * unit:.3g}" for costs in known.values()))
         default = f"{known['default'].link[-1].seconds_per_byte * 1e9:.3g}"
         for rate in known["fitted"].link:
             size = "any size" if rate.nbytes == ANY_SIZE else f"to {size_text(rate.nbytes)}"

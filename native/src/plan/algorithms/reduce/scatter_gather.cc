@@ -53,7 +53,8 @@ Steps scatter_then_gather(PlanBuilder& plan, const Layout& layout, const LaneSin
   for (const int host : layout.recv_order()) {
     const Range shard = slice(sink.target, share_of(sink.target.count, layout.hosts(), host));
     // What we sent to its owner, who answers only after it has it, or widened before.
-    Steps free = sink.partial.ready;
+    Steps free;
+    if (layout.alone()) free = sink.partial.ready;
     free.add(before_overwriting(sink.partial.range, {sent[static_cast<std::size_t>(host)]}));
     complete.add(plan.recv(layout.peer_on(host), shard, free));
   }

@@ -30,9 +30,13 @@ Ready climb(PlanBuilder& plan, const Layout& layout, const LaneSink& sink) {
     const Range received = plan.beside(sum.range, count);
     Steps ready = sum.ready;
     ready.add(plan.recv(layout.peer_on(host + bit), received));
+    Range result = sink.target;
     // A total that goes on to another host is a result, too.
-    const Range elsewhere = is_total ? plan.scratch(count) : plan.beside(sum.range, count);
-    const Range result = is_total && ends_here ? sink.target : elsewhere;
+    if (!is_total) {
+      result = plan.beside(sum.range, count);
+    } else if (!ends_here) {
+      result = plan.scratch(count);
+    }
     const Reduction reduction{sink.reduction.op, is_total ? sink.reduction.divisor : 1};
     sum = {result, {plan.reduce({sum.range, received}, result, reduction, ready)}};
   }
@@ -45,7 +49,8 @@ Steps collect(PlanBuilder& plan, const Layout& layout, const LaneSink& sink) {
   if (sink.root_host == 0) return sum.ready;
   if (layout.host() == 0) plan.send(layout.peer_on(sink.root_host), sum.range, sum.ready);
   if (layout.host() != sink.root_host) return {};
-  Steps free = sink.partial.ready;  // has read what is widened
+  Steps free;
+  if (layout.alone()) free = sink.partial.ready;  // has read `in`, which may be `out`, to widen it
   free.add(before_overwriting(sink.partial.range, sum.ready));
   return {plan.recv(layout.peer_on(0), sink.target, free)};
 }
