@@ -14,7 +14,7 @@ __all__ = ["KEYS", "LINK_KEY", "TRANSPORTS", "dumps", "load", "loads"]
 
 #: Those that can be between hosts (inproc: in tests).
 TRANSPORTS = ("tcp", "ofi", "inproc")
-#: Field of Costs -> its key in the file, and what a second is there: numbers are divided by it, which keeps 0.1 ns the 1e-10 that it is.
+#: Field of Costs -> its key in the file, and what a second is there. Numbers are divided by it: 0.1 ns is then 1e-10.
 KEYS: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
         "hop": ("hop_us", 1e6),
