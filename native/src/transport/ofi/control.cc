@@ -42,14 +42,11 @@ std::vector<std::byte> Introduction::encode() const {
   // One provider's addresses are of one length.
   fixed.addresses = static_cast<std::uint32_t>(addresses.size());
   fixed.address_bytes = static_cast<std::uint32_t>(addresses.front().size());
-  std::vector<std::byte> bytes(sizeof(fixed));
+  std::string texts = provider;
+  for (const std::string& address : addresses) texts += address;
+  std::vector<std::byte> bytes(sizeof(fixed) + texts.size());
   std::memcpy(bytes.data(), &fixed, sizeof(fixed));
-  const auto append = [&bytes](const std::string& text) {
-    const auto raw = std::as_bytes(std::span{text});
-    bytes.insert(bytes.end(), raw.begin(), raw.end());
-  };
-  append(provider);
-  for (const std::string& address : addresses) append(address);
+  std::memcpy(bytes.data() + sizeof(fixed), texts.data(), texts.size());
   return bytes;
 }
 
