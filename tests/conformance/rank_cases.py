@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -166,17 +165,3 @@ def caught_signals() -> set[signal.Signals]:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
     return {number for number in signal.Signals if number < signal.SIGRTMIN and mask & 1 << number - 1}
-
-
-def leave_while_other_is_idle() -> None:
-    """Rank 1 leaves and prints how long that takes, in seconds; rank 0 does nothing until a signal comes."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    world = smddp.init()
-    world.all_reduce(np.ones(1000), "sum")
-    if world.rank == 0:
-        signal.sigwait({signal.SIGUSR1})
-        smddp.shutdown()
-        return
-    begin = time.monotonic()
-    smddp.shutdown()
-    print(f"left after {time.monotonic() - begin:.3f}", flush=True)

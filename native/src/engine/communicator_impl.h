@@ -99,7 +99,6 @@ class CommunicatorImpl final : public CompletionSink,
   std::string prefix() const;
 
   // ---- baton ----
-  bool is_asked() const noexcept;
   void serve_peers();
   void take_baton();
   void drop_baton();

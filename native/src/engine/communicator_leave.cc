@@ -97,6 +97,15 @@ void CommunicatorImpl::say_goodbye(const std::string& why) {
   }
 }
 
+// A rank that leaves waits until what it sent lies here, also when there is nothing else to do
+// here.
+void CommunicatorImpl::serve_peers() {
+  if (phase_.load(std::memory_order_acquire) != Phase::kReady) return;
+  for (Transport* transport : {group_->transport.get(), group_->messages_between.get()}) {
+    if (transport != nullptr) transport->serve();
+  }
+}
+
 void CommunicatorImpl::close_group(Deadline deadline) {
   if (group_ == nullptr) return;
   if (!failed_.load()) {

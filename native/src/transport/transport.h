@@ -92,13 +92,9 @@ class Transport {
   virtual bool flushed() const noexcept = 0;
   /// The same, of what was posted for one peer.
   virtual bool flushed_to(Rank peer) const noexcept = 0;
-  /// Does what peers wait for while nobody drives this rank; reports nothing. What is left has to
-  /// wait for something to come: `is_asked` stays true, and `arm` tells when it does.
+  /// Does what peers wait for while nobody drives this rank; reports nothing. To be called about
+  /// once a second.
   virtual void serve() {}
-  /// Whether a peer may wait for `serve`. By any thread, as is the next.
-  virtual bool is_asked() const noexcept { return false; }
-  /// The next event after which `is_asked` may be true is to end the poller's sleep.
-  virtual void arm_for_service(Poller& poller) noexcept { static_cast<void>(poller); }
   /// True when all of it has reached the peers' hosts, as far as they can be reached: then closing
   /// loses nothing, whatever the peers still send.
   virtual bool delivered() const noexcept { return flushed(); }

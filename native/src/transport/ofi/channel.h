@@ -64,8 +64,6 @@ class Channel {
   bool progress_sends(CompletionSink& sink);
   /// What the peer waits for; tells nothing.
   void serve();
-  /// It has asked for one, and has not got it yet.
-  bool owes_receipt() const noexcept { return asked_ > 0; }
   /// Takes the peer for lost when its fabric address fails and it does not say why. About once a
   /// second.
   void check_road();

@@ -4,7 +4,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,8 +53,6 @@ class OfiTransport final : public Transport, private CompletionSink {
   bool flushed_to(Rank peer) const noexcept override;
   bool delivered() const noexcept override;
   void serve() override;
-  bool is_asked() const noexcept override;
-  void arm_for_service(Poller& poller) noexcept override { control_->arm(poller); }
 
  private:
   // What the connections report.
@@ -90,8 +87,6 @@ class OfiTransport final : public Transport, private CompletionSink {
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<Channel*> by_rank_;
   Poller* poller_ = nullptr;
-  /// A peer has asked for a receipt of what may not have arrived yet.
-  std::atomic<bool> owes_receipt_{false};
   Deadline::Clock::time_point next_road_check_{};
   bool abandoned_ = false;
 };
@@ -317,15 +312,6 @@ void OfiTransport::serve() {
   control_->progress(*this);
   poll();
   for (auto& channel : channels_) channel->serve();
-  const auto owes = [](const auto& channel) { return channel->owes_receipt(); };
-  owes_receipt_.store(std::any_of(channels_.begin(), channels_.end(), owes));
-}
-
-// Peers ask over the connections, where little else comes.
-bool OfiTransport::is_asked() const noexcept {
-  if (owes_receipt_.load()) return true;
-  pollfd connections{.fd = control_->descriptor(), .events = POLLIN, .revents = 0};
-  return ::poll(&connections, 1, 0) > 0;
 }
 
 void OfiTransport::abandon() {
@@ -360,10 +346,7 @@ bool OfiTransport::delivered() const noexcept {
 }
 
 void OfiTransport::notice(Rank peer, std::span<const std::byte> bytes) {
-  Channel* const from = find(peer);
-  if (from == nullptr) return;
-  from->on_control(bytes);
-  if (from->owes_receipt()) owes_receipt_.store(true);
+  if (Channel* from = find(peer); from != nullptr) from->on_control(bytes);
 }
 
 void OfiTransport::peer_closed(Rank peer, const Status& why) {
