@@ -258,9 +258,7 @@ Status connect_one(TestRank& rank, const std::vector<PeerAddress>& addresses,
   return rank.transport->connect(peers, entrance.secret, entrance.context, entrance.deadline);
 }
 
-World connected_world(const std::string& transport, int size) {
-  if (transport == "shm") return shared_memory_world(size);
-  World world = make_world(transport, size);
+void connect_all(World& world) {
   const auto addresses = listen_all(world);
   std::vector<std::function<void()>> functions;
   for (auto& rank : world) {
@@ -271,6 +269,12 @@ World connected_world(const std::string& transport, int size) {
     });
   }
   REQUIRE(run_threads(functions) == std::vector<std::string>{});
+}
+
+World connected_world(const std::string& transport, int size) {
+  if (transport == "shm") return shared_memory_world(size);
+  World world = make_world(transport, size);
+  connect_all(world);
   return world;
 }
 

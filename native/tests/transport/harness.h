@@ -108,6 +108,8 @@ std::vector<PeerAddress> listen_all(World& world);
 Status connect_one(TestRank& rank, const std::vector<PeerAddress>& addresses,
                    const Entrance& entrance);
 /// Listens and connects everybody, each rank in its own thread.
+void connect_all(World& world);
+/// A new world, connected.
 World connected_world(const std::string& transport, int size);
 
 /// Drives all ranks in turn from this thread until `done`; false at the deadline.

@@ -17,6 +17,7 @@
 #include "transport/ofi/providers.h"
 #include "transport/ofi/rails.h"
 #include "transport/ofi/registration.h"
+#include "transport/recorded_control.h"
 
 namespace smddp::test {
 namespace {
@@ -171,31 +172,6 @@ TEST_CASE("ofi: registrations of the heap are kept until its memory is released,
   CHECK(cache.size() <= 5);
 }
 
-/// Stands for the connection; keeps what is said.
-class Recorder final : public Transport {
- public:
-  std::string_view name() const noexcept override { return "recorder"; }
-  Result<std::string> listen() override { return std::string{}; }
-  Status connect(std::span<const PeerAddress>, const std::string&, const std::string&,
-                 Deadline) override {
-    return {};
-  }
-  Status watch(Poller&) override { return {}; }
-  void unwatch(Poller&) noexcept override {}
-  void arm(Poller&) noexcept override {}
-  Status post_send(Rank, const SendDesc&, Token) override { return {}; }
-  Status post_recv(Rank, const RecvDesc&, Token) override { return {}; }
-  void post_notice(Rank, std::span<const std::byte> bytes) override {
-    notices.emplace_back(bytes.begin(), bytes.end());
-  }
-  bool progress(CompletionSink&) override { return false; }
-  void abandon() override {}
-  bool flushed() const noexcept override { return true; }
-  bool flushed_to(Rank) const noexcept override { return true; }
-
-  std::vector<Bytes> notices;
-};
-
 /// Rank 0's channel from rank 1, which is nothing but a rail: what it sends can be forged.
 struct Forgery {
   static constexpr RoomPerPeer kRoom{16, 1024};
@@ -210,7 +186,7 @@ struct Forgery {
     channel.on_control(theirs.encode());
     REQUIRE(channel.open(receiver, kRoom).ok());
     to_receiver = sender.first().add_peer(receiver.first().address()).value();
-    token = Introduction::decode(recorder.notices.front()).value().token;
+    token = Introduction::decode(recorder.said.front()).value().token;
     sink.in_progress = true;
   }
   ~Forgery() {
@@ -252,7 +228,7 @@ struct Forgery {
     return true;
   }
 
-  Recorder recorder;
+  RecordedControl recorder;
   std::unique_ptr<OfiRails> sender_ = open_rails(1, kRoom);
   std::unique_ptr<OfiRails> receiver_ = open_rails(1, kRoom);
   OfiRails& sender = *sender_;

@@ -11,6 +11,7 @@
 #include "transport/ofi/library.h"
 #include "transport/ofi/providers.h"
 #include "transport/ofi/rails.h"
+#include "transport/recorded_control.h"
 
 // Transport ofi over several rails. That messages arrive over them is tested by the other files
 // here, too; which bytes go over which card, by tests/system/test_rails.py.
@@ -27,16 +28,7 @@ World uneven_world(const std::string& transport, const std::vector<std::size_t>&
     const auto rank = static_cast<Rank>(world.size());
     world.push_back(std::make_unique<TestRank>(transport, rank, count));
   }
-  const auto addresses = listen_all(world);
-  std::vector<std::function<void()>> functions;
-  for (auto& rank : world) {
-    functions.push_back([&rank = *rank, &addresses] {
-      const Status status = connect_one(rank, addresses, {});
-      require(status.ok(), status.message());
-      require(rank.watch().ok(), "watch");
-    });
-  }
-  REQUIRE(run_threads(functions) == std::vector<std::string>{});
+  connect_all(world);
   return world;
 }
 
@@ -87,31 +79,6 @@ TEST_CASE("ofi rails: messages of all sizes arrive, whichever numbers of rails r
   }
 }
 
-/// Stands for the connection: what is said reaches the other side when the test says so.
-class Wire final : public Transport {
- public:
-  std::string_view name() const noexcept override { return "wire"; }
-  Result<std::string> listen() override { return std::string{}; }
-  Status connect(std::span<const PeerAddress>, const std::string&, const std::string&,
-                 Deadline) override {
-    return {};
-  }
-  Status watch(Poller&) override { return {}; }
-  void unwatch(Poller&) noexcept override {}
-  void arm(Poller&) noexcept override {}
-  Status post_send(Rank, const SendDesc&, Token) override { return {}; }
-  Status post_recv(Rank, const RecvDesc&, Token) override { return {}; }
-  void post_notice(Rank, std::span<const std::byte> bytes) override {
-    said.emplace_back(bytes.begin(), bytes.end());
-  }
-  bool progress(CompletionSink&) override { return false; }
-  void abandon() override {}
-  bool flushed() const noexcept override { return true; }
-  bool flushed_to(Rank) const noexcept override { return true; }
-
-  std::vector<Bytes> said;
-};
-
 constexpr RoomPerPeer kRoom{16, 1024};
 
 std::unique_ptr<OfiRails> open_rails(std::size_t count) {
@@ -153,7 +120,7 @@ struct Side {
     return channel.agree_on_rails();
   }
 
-  Wire wire;
+  RecordedControl wire;
   std::unique_ptr<OfiRails> rails;
   Channel channel;
   std::array<Channel*, 2> by_rank{};
