@@ -17,14 +17,21 @@ template <class P>
   }
 }
 
+/// An operation whose result is never divided.
+struct Whole {
+  static constexpr bool kDividable = false;
+};
+
 struct Sum {
+  static constexpr bool kDividable = true;
+
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     return bits_as<LaneOf<P>>(wrapping(left) + wrapping(right));
   }
 };
 
-struct Product {
+struct Product : Whole {
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     return bits_as<LaneOf<P>>(wrapping(left) * wrapping(right));
@@ -32,7 +39,7 @@ struct Product {
 };
 
 /// The left one of equal values (zeros of either sign); a NaN on either side wins.
-struct Min {
+struct Min : Whole {
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     auto smaller = right < left ? right : left;  // left if either is a NaN
@@ -40,7 +47,7 @@ struct Min {
   }
 };
 
-struct Max {
+struct Max : Whole {
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     auto larger = right > left ? right : left;  // left if either is a NaN
@@ -48,21 +55,21 @@ struct Max {
   }
 };
 
-struct And {
+struct And : Whole {
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     return left & right;
   }
 };
 
-struct Or {
+struct Or : Whole {
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     return left | right;
   }
 };
 
-struct Xor {
+struct Xor : Whole {
   template <class P>
   [[gnu::always_inline]] static P apply(P left, P right) {
     return left ^ right;

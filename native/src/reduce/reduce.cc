@@ -46,8 +46,8 @@ void reduce_sources(const ReduceTypes& types, ReduceOp op, int divisor,
                     std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                     std::size_t count) {
   const reduce::Kernel kernel = best_kernels().find(types, op);
-  const bool divides_bool = types.source == DType::kBool && divisor > 1;
-  if (kernel == nullptr || divides_bool || sources.empty() || targets.empty())
+  const bool dividable = op == ReduceOp::kSum && types.source != DType::kBool;
+  if (kernel == nullptr || (divisor > 1 && !dividable) || sources.empty() || targets.empty())
     abort_undefined(types, op, divisor, sources.size(), targets.size());
   const std::size_t together = std::min(targets.size(), reduce::kMostTargets);
   kernel({sources.data(), sources.size(), targets.data(), together, count, divisor});

@@ -15,7 +15,7 @@ struct ReduceTypes {
   DType target;
 };
 
-/// target[i] = ((s0[i] op s1[i]) op (s2[i] op s3[i])) op ..., then divided by `divisor` when that
+/// target[i] = ((s0[i] op s1[i]) op (s2[i] op s3[i])) op ..., a sum divided by `divisor` when that
 /// is above 1, for each of the targets.
 ///
 /// The order is canonical: a balanced binary tree over the index of the source, where a range of n
@@ -30,7 +30,8 @@ struct ReduceTypes {
 /// instruction set.
 ///
 /// Aborts, with a message, when `op` is not defined on `types` (`op` is never kAverage: that is
-/// kSum with a divisor), when bools are to be divided, or when there is no source or no target.
+/// kSum with a divisor), when bools or what is no sum are to be divided, or when there is no source
+/// or no target.
 void reduce_sources(const ReduceTypes& types, ReduceOp op, int divisor,
                     std::span<const std::byte* const> sources, std::span<std::byte* const> targets,
                     std::size_t count);

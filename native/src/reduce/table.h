@@ -65,10 +65,15 @@ class TableBuilder {
 
   template <class T>
   consteval void add_integer(DType dtype) {
-    add_arithmetic<Plain<T>>(dtype);
-    add<Plain<T>, And>(dtype, ReduceOp::kAnd);
-    add<Plain<T>, Or>(dtype, ReduceOp::kOr);
-    add<Plain<T>, Xor>(dtype, ReduceOp::kXor);
+    using Bits =
+        Plain<std::make_unsigned_t<T>>;  // the sign matters only to an order and a division
+    add<Plain<T>, Sum>(dtype, ReduceOp::kSum);
+    add<Plain<T>, Min>(dtype, ReduceOp::kMin);
+    add<Plain<T>, Max>(dtype, ReduceOp::kMax);
+    add<Bits, Product>(dtype, ReduceOp::kProduct);
+    add<Bits, And>(dtype, ReduceOp::kAnd);
+    add<Bits, Or>(dtype, ReduceOp::kOr);
+    add<Bits, Xor>(dtype, ReduceOp::kXor);
   }
 
   consteval void add_bool() {

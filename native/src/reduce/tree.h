@@ -133,14 +133,37 @@ void reduce_all(const KernelArgs& args, Finish finish) {
   }
 }
 
+/// As above, and each result divided: in a pass of its own over blocks that the cache still holds,
+/// as a division takes far longer than that pass, and its code, melted into every loop above, is
+/// most of what there is to compile.
+template <class Isa, class Element, class Op>
+void reduce_and_divide(const KernelArgs& args) {
+  constexpr std::size_t kBlockElements = kBlockBytes / sizeof(typename Element::Computed);
+  for (std::size_t first = 0; first < args.count; first += kBlockElements) {
+    const std::size_t rest = args.count - first;
+    const std::size_t count = rest < kBlockElements ? rest : kBlockElements;
+    reduce_block<Isa, Element, Element, Op>({args.sources, args.source_count, first},
+                                            {args.targets, 1, first}, count, AsItIs{});
+    reduce_fused<Isa, Element, Element, Op, 1>({args.targets, 1, first},
+                                               {args.targets, args.target_count, first}, count,
+                                               Divided{args.divisor});
+  }
+}
+
 template <class Isa, class In, class Out, class Op>
 void reduce_kernel(const KernelArgs& args) {
-  if (args.divisor <= 1) return reduce_all<Isa, In, Out, Op>(args, AsItIs{});
-  if constexpr (std::is_floating_point_v<typename In::Computed>) {
-    if (is_power_of_two(args.divisor))
-      return reduce_all<Isa, In, Out, Op>(args, Scaled{1.0 / args.divisor});
+  if constexpr (Op::kDividable) {
+    if (args.divisor > 1) {
+      if constexpr (std::is_integral_v<typename In::Computed>) {
+        return reduce_and_divide<Isa, In, Op>(args);
+      } else if (is_power_of_two(args.divisor)) {
+        return reduce_all<Isa, In, Out, Op>(args, Scaled{1.0 / args.divisor});
+      } else {
+        return reduce_all<Isa, In, Out, Op>(args, Divided{args.divisor});
+      }
+    }
   }
-  reduce_all<Isa, In, Out, Op>(args, Divided{args.divisor});
+  reduce_all<Isa, In, Out, Op>(args, AsItIs{});
 }
 
 }  // namespace

@@ -85,6 +85,7 @@ TEST_CASE("calls outside the contract abort") {
   CHECK(aborts(DType::kFloat32, ReduceOp::kXor, 1, 1));
   CHECK(aborts(DType::kFloat32, ReduceOp::kAverage, 1, 1));
   CHECK(aborts(DType::kBool, ReduceOp::kSum, 2, 1));
+  CHECK(aborts(DType::kFloat32, ReduceOp::kProduct, 2, 1));
   CHECK(aborts(DType::kInt32, ReduceOp::kSum, 1, 0));
   CHECK(aborts(DType::kInt32, ReduceOp::kSum, 1, 1, 0));
   CHECK_FALSE(aborts(DType::kInt32, ReduceOp::kSum, 1, 1));

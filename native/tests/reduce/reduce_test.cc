@@ -96,21 +96,19 @@ TEST_CASE("every dtype, operation, number of sources and count") {
   }
 }
 
-TEST_CASE("division after the reduction") {
+TEST_CASE("division of a sum") {
   std::mt19937_64 random(test::test_seed());
+  constexpr std::size_t kCount = 20011;  // several blocks of every dtype
   for (const DType dtype : test::kAllDTypes) {
     if (dtype == DType::kBool) continue;
-    const std::vector<Bytes> sources = test::random_sources(dtype, 9, 1000, random);
-    for (const ReduceOp op : test::kAllOps) {
-      if (!is_defined(op, dtype)) continue;
-      for (const std::size_t source_count : {1, 2, 3, 8, 9}) {
-        const Placed placed(sources, source_count, size_of(dtype));
-        for (const int divisor : {0, 1, 2, 3, 8, 200, 70000}) {
-          const Reduction reduction = {dtype, op, divisor};
-          const Bytes want = test::expected_result(reduction, sources, source_count);
-          for (const std::size_t count : {3, 1000})
-            check_all_kernels(reduction, placed, want, count);
-        }
+    const std::vector<Bytes> sources = test::random_sources(dtype, 9, kCount, random);
+    for (const std::size_t source_count : {1, 2, 3, 8, 9}) {
+      const Placed placed(sources, source_count, size_of(dtype));
+      for (const int divisor : {0, 1, 2, 3, 8, 200, 70000}) {
+        const Reduction reduction = {dtype, ReduceOp::kSum, divisor};
+        const Bytes want = test::expected_result(reduction, sources, source_count);
+        for (const std::size_t count : {std::size_t{3}, kCount})
+          check_all_kernels(reduction, placed, want, count);
       }
     }
   }
@@ -141,6 +139,7 @@ TEST_CASE("16-bit floats into sums that are kept in float32, and those into 16 b
         for (const std::size_t source_count : {1, 2, 3, 5, 8, 17}) {
           const Placed placed(sources, source_count, size_of(source));
           for (const int divisor : {1, 3, 8}) {
+            if (op != ReduceOp::kSum && divisor > 1) continue;
             const Reduction reduction = {source, op, divisor, target};
             const Bytes want = test::expected_result(reduction, sources, source_count);
             for (const std::size_t count : {0, 1, 7, 1000, 4099})
