@@ -1,4 +1,4 @@
-"""Every example runs, alone and under every launcher, and says what it did in its last line."""
+"""Every example runs, the first under every launcher, and says what it did in its last line."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_numpy_example_sums_over_all_ranks(launcher: str) -> None:
 
 
 @pytest.mark.timeout(120)
-@under(*(name for name in LAUNCHERS if name != "smddprun"))  # smddprun: the full training below
-def test_torch_example_runs_under_every_launcher(launcher: str) -> None:
+@under("alone", "torchrun", *SYSTEM_LAUNCHERS)  # smddprun: the full training below
+def test_torch_example_runs_under_other_launchers(launcher: str) -> None:
     check_short_training(launcher, "02_torch_ddp_digits.py")
 
 
@@ -93,8 +93,9 @@ def test_digit_example_learns_and_plots(script: str, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
-@under("alone", "smddprun")
-@pytest.mark.parametrize("script", TENSORFLOW_DIGITS)
+@pytest.mark.parametrize(
+    ("script", "launcher"), [*((script, "smddprun") for script in TENSORFLOW_DIGITS), (TENSORFLOW_DIGITS[1], "alone")]
+)
 def test_tensorflow_example_learns(script: str, launcher: str, tmp_path: Path) -> None:
     image = tmp_path / "curve.png"
     last_line = LAST_LINE.fullmatch(run_example(launcher, script, "--seed", "1", "--plot", image).last_line)

@@ -305,8 +305,11 @@ def test_exit_without_destroy_is_quiet() -> None:
 # --- Timeline ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["timeline.json", "timeline.json.gz"])
-@pytest.mark.parametrize("ending", ["sdp.stop_profiler()", ""], ids=["stopped", "exit"])
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("timeline.json", "sdp.stop_profiler()"), ("timeline.json.gz", "")],
+    ids=["stopped", "exit compressed"],
+)
 def test_timeline(tmp_path: Path, name: str, ending: str) -> None:
     code = """
         import smdistributed.dataparallel as sdp

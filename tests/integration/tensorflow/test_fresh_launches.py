@@ -1,6 +1,7 @@
 """A job must not fail once in fifty starts: many launches in a row, each with new processes and a new world.
 
-SMDDP_TEST_LAUNCHES sets how many launches there are in place of 50, and in place of 3 of whole programs.
+SMDDP_TEST_LAUNCHES sets how many launches make test-repeat does in place of 50, and how many of whole programs there
+are in place of 3.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from integration.tensorflow.conftest import RunRanks
 from support.busy import busy_processors
 from support.jobs import BIN, REPOSITORY, run_job
 
+FEW_LAUNCHES = 3
 # Read before the fixture that clears such variables.
 LAUNCHES = int(os.environ.get("SMDDP_TEST_LAUNCHES", "50"))
 PROGRAM_LAUNCHES = int(os.environ.get("SMDDP_TEST_LAUNCHES", "3"))
@@ -25,20 +27,31 @@ PROGRAM_SECONDS = 100.0
 EXAMPLE = REPOSITORY / "examples" / "04_tensorflow_tape_digits.py"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(60 + LAUNCHES * SECONDS)
-@pytest.mark.parametrize("load", ["idle", "busy"])
-@pytest.mark.parametrize("size", [2, 4])
-def test_ranks(size: int, load: str, run_ranks: RunRanks) -> None:
-    """Half of the launches with nothing else running, half with all other processors busy."""
-    first, last = (0, LAUNCHES // 2) if load == "idle" else (LAUNCHES // 2, LAUNCHES)
+def launch_ranks(size: int, load: str, launches: int, run_ranks: RunRanks) -> None:
+    """With nothing else running, or with all other processors busy."""
     with busy_processors() if load == "busy" else contextlib.nullcontext():
-        for launch in range(first, last):
+        first = 0 if load == "idle" else LAUNCHES  # for other numbers
+        for launch in range(first, first + launches):
             try:
                 run_ranks(size, "fresh:train", str(launch), seconds=SECONDS, timeout=str(COLLECTIVE_SECONDS))
             except AssertionError as problem:
-                problem.add_note(f"launch {launch} of {first} to {last - 1}")
+                problem.add_note(f"launch {launch} of {first} to {first + launches - 1}")
                 raise
+
+
+@pytest.mark.timeout(60 + FEW_LAUNCHES * SECONDS)
+@pytest.mark.parametrize("load", ["idle", "busy"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_ranks(size: int, load: str, run_ranks: RunRanks) -> None:
+    launch_ranks(size, load, FEW_LAUNCHES, run_ranks)
+
+
+@pytest.mark.repeat
+@pytest.mark.timeout(60 + LAUNCHES * SECONDS)
+@pytest.mark.parametrize("load", ["idle", "busy"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_ranks_many_times(size: int, load: str, run_ranks: RunRanks) -> None:
+    launch_ranks(size, load, LAUNCHES, run_ranks)
 
 
 @pytest.mark.system

@@ -57,6 +57,15 @@ def test_buckets(bucket: str) -> None:
     assert sum(told["buckets"]) == 2 * told["parameters"]
 
 
+def test_costs_of_a_file_count_instead_of_the_instances(tmp_path: Path) -> None:
+    path = tmp_path / "costs.toml"
+    path.write_text("[transport.ofi]\nhop_us = 50_000\n", encoding="utf-8")
+    usual = json.loads(simulate(*SMALL, "--json").check().stdout)["bands"]["step_s"]
+    slow = json.loads(simulate(*SMALL, "--json", "--costs", path, "--transport", "ofi").check().stdout)
+    assert slow["bands"]["step_s"]["p5"] > usual["p95"] + 0.05
+    assert refusal(*SMALL, "--costs", path) == f"smddp: {path}: has costs of ofi, not of tcp; give --transport ofi"
+
+
 def test_what_cannot_be_is_refused() -> None:
     assert refusal(*SMALL, "--model", "magic") == (
         "smddp: 'magic' is no model; choose one of bert-large, gpt2-xl, resnet-50"

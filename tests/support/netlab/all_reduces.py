@@ -12,12 +12,16 @@ import smddp.torch  # noqa: F401 (registers the backend)
 
 from support.netlab.inside import bytes_sent
 
-__all__ = ["measure"]
+__all__ = ["calls_in_sample", "measure"]
 
 #: A sample of a small size is that many calls in a row, up to so many bytes, so that neither the stopwatch counts nor
 #: when each rank leaves the barrier: where ranks share processors, that is time slices apart.
 MOST_CALLS, SAMPLE_BYTES = 100, 4 << 20
 WARM_UP = 2
+
+
+def calls_in_sample(size: int) -> int:
+    return max(1, min(MOST_CALLS, SAMPLE_BYTES // size))
 
 
 def measure(backends: str, sizes: str, rounds: str) -> None:
@@ -54,9 +58,9 @@ def check(size: int, groups: dict[str, dist.ProcessGroup]) -> None:
 
 
 def sample(size: int, group: dist.ProcessGroup) -> list[float]:
-    """Seconds, bytes sent and processor time of one all_reduce."""
+    """Seconds, bytes sent and processor time of one all_reduce, on average over as many as a sample has."""
     tensor = torch.zeros(size // 4)
-    calls = max(1, min(MOST_CALLS, SAMPLE_BYTES // size))
+    calls = calls_in_sample(size)
     dist.barrier()
     before = bytes_sent()
     dist.barrier()

@@ -13,6 +13,7 @@ from smddp import _core
 from smddp.simulation.native import Call, Network, simulate
 from smddp.topology import HostTopology, Rail, Topology
 
+from support.netlab.all_reduces import calls_in_sample
 from support.netlab.spec import BURST
 
 __all__ = ["Shape", "fit", "simulated"]
@@ -31,6 +32,8 @@ START = {
 }
 #: Of an Ethernet frame of 1514 bytes, those of a TCP stream.
 EFFICIENCY = 1448 / 1514
+#: More in a row take as long each: what a link lets pass at once is used up by then, or is never.
+MOST_CALLS = 16
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -45,7 +48,7 @@ class Shape:
 
 
 def simulated(shape: Shape, values: Mapping[str, float]) -> float:
-    """Seconds, by the simulator."""
+    """Seconds of a call, by the simulator, on average over a sample's."""
     host = HostTopology(rails=(Rail(name="eth0", gbps=shape.rate / 1e9),))
     topology = Topology.uniform(host, hosts=shape.hosts, ranks_per_host=shape.ranks_per_host)
     costs = _core.Costs()
@@ -56,7 +59,8 @@ def simulated(shape: Shape, values: Mapping[str, float]) -> float:
     machine.efficiency, machine.burst = EFFICIENCY, float(BURST)
     machine.one_machine, machine.processors = True, float(len(os.sched_getaffinity(0)))
     network = Network(topology=topology, costs=costs, machine=machine, order="any")
-    return simulate([Call(nbytes=shape.nbytes, algorithm=shape.algorithm)], network).seconds
+    calls = [Call(nbytes=shape.nbytes, algorithm=shape.algorithm)] * min(calls_in_sample(shape.nbytes), MOST_CALLS)
+    return simulate(calls, network).seconds / len(calls)
 
 
 def fit(measured: Mapping[Shape, float]) -> dict[str, float]:
