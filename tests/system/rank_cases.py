@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from conformance.cases import COLLECTIVES, Case, Values, buffers_of, cases_of, order_cases, submit
@@ -15,7 +16,7 @@ import smddp
 from support.netlab.inside import bytes_sent
 from support.oracle import place
 
-__all__ = ["conformance", "digests", "sums", "volume"]
+__all__ = ["conformance", "digests", "memory", "sums", "volume"]
 
 #: Deadline of each operation.
 SECONDS = 60
@@ -96,3 +97,21 @@ def volume(nbytes: str, times: str) -> None:
         np.testing.assert_array_equal(array[:2], world.size * (np.arange(2) + number) + sum(range(world.size)))
     smddp.shutdown()
     print(sent)
+
+
+def memory() -> None:
+    """Print how many bytes of its own this process has more, when it has exchanged something with every rank."""
+    before = _private_bytes()
+    world = smddp.init(timeout=SECONDS)
+    given = np.arange(world.size * 100, dtype=np.float32)
+    taken = np.empty_like(given)
+    for _ in range(3):
+        world.all_to_all(taken, given)
+        world.all_reduce(given)
+    print(_private_bytes() - before)
+    smddp.shutdown()
+
+
+def _private_bytes() -> int:
+    rows = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return sum(1024 * int(row.split()[1]) for row in rows if row.startswith("Private_"))

@@ -2,6 +2,7 @@
 #include "plan/planner.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -215,6 +216,44 @@ TEST_CASE("all ranks choose the same") {
         CHECK(make_plan(sum_of(count), placement, Policy{}, rank).algorithm == first);
     }
   }
+}
+
+/// Seconds that the slowest of some ranks takes.
+double seconds_to_plan(const Placement& placement, const CollectiveSpec& spec,
+                       const Policy& policy) {
+  double slowest = 0;
+  for (const Rank self : {0, placement.world() / 2 + 1, placement.world() - 1}) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Plan plan = make_plan(spec, placement, policy, self);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    CHECK(plan.algorithm == policy.wanted.at(spec.collective)->name);
+    slowest = std::max(slowest, taken.count());
+  }
+  return slowest;
+}
+
+TEST_CASE("a plan for 1024 ranks takes less than a second") {
+  constexpr int kRanks = 1024;
+  const std::vector<std::size_t> counts(kRanks, 1000);
+  double slowest = 0;
+  for (const int ranks_per_host : {1, 8}) {
+    const Placement placement =
+        consecutive(std::vector<int>(kRanks / ranks_per_host, ranks_per_host));
+    for (const Algorithm* algorithm : algorithms()) {
+      const CollectiveSpec spec{.collective = algorithm->collective,
+                                .count = kRanks * 1000,
+                                .counts = counts,
+                                .send_counts = counts};
+      Policy policy{.any_order = true};
+      policy.wanted[spec.collective] = algorithm;
+      if (!why_excluded(*algorithm, spec, placement, policy).empty()) continue;
+      CAPTURE(algorithm->name);
+      const double seconds = seconds_to_plan(placement, spec, policy);
+      CHECK(seconds < 1);
+      slowest = std::max(slowest, seconds);
+    }
+  }
+  MESSAGE("the slowest plan of a rank of 1024 took ", 1e3 * slowest, " ms");
 }
 
 TEST_CASE("every collective has an algorithm that suits all, listed first") {
