@@ -43,8 +43,8 @@ def test_sixty_four_ranks_meet_within_seconds() -> None:
 
 #: Each on a host of its own, for the slope between them.
 FEW, MANY = 72, 112
-#: Of this process, for one more peer. Over ofi 48 KiB are the engine's (test_transport holds that), and the rest is what
-#: the provider, `tcp;ofi_rxm`, keeps for a connection.
+#: Of this process, for one more peer. Over ofi 48 KiB are the engine's (test_transport holds that), and the rest is
+#: what the provider, `tcp;ofi_rxm`, keeps for a connection.
 MOST_BYTES_PER_PEER = {"tcp": 64 << 10, "ofi": 128 << 10}
 
 
