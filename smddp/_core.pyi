@@ -58,6 +58,7 @@ class Config:
     listen_address: str
     socket_ifname: str
     stripe_bytes: int
+    tcp_congestion: str
     topology: bytes
     costs: bytes
     costs_problem: str

@@ -119,6 +119,16 @@ SETTINGS: tuple[Setting, ...] = (
         "of them, longer ones are spread in pieces of this size. With ofi the least that a message is cut into.",
     ),
     Setting(
+        name="SMDDP_TCP_CONGESTION",
+        field="tcp_congestion",
+        default="auto",
+        parse=parse_text,
+        range="auto, or what the system has: cubic, reno, dctcp, bbr",
+        help="Congestion control of tcp's streams between hosts. auto: cubic where the system's is bbr, else the "
+        "system's. bbr measures what is free and sends at that rate, and between ranks, which send together and in "
+        "turns, it leaves up to a third of the line unused.",
+    ),
+    Setting(
         name="SMDDP_TOPOLOGY",
         field="topology",
         default="",
@@ -256,6 +266,7 @@ class Settings:
     listen_address: str = ""
     socket_ifname: str = ""
     stripe_bytes: int = 128 * 1024
+    tcp_congestion: str = "auto"
     topology: str = ""
     costs: str = ""
     order: str = "canonical"
@@ -330,7 +341,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     """
     plain = (
         *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "partials"),
-        *("algorithm", "ofi_provider", "stripe_bytes", "chunk_bytes", "log_level", "log_file"),
+        *("algorithm", "ofi_provider", "stripe_bytes", "tcp_congestion", "chunk_bytes", "log_level", "log_file"),
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)

@@ -44,6 +44,7 @@ void bind_types(py::module_& module) {
       .def_readwrite("listen_address", &Config::listen_address)
       .def_readwrite("socket_ifname", &Config::socket_ifname)
       .def_readwrite("stripe_bytes", &Config::stripe_bytes)
+      .def_readwrite("tcp_congestion", &Config::tcp_congestion)
       // Bytes, not text.
       .def_property(
           "topology", [](const Config& config) { return py::bytes(config.topology); },

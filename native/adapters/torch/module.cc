@@ -73,6 +73,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("listen_address", &smddp::Config::listen_address)
       .def_readwrite("socket_ifname", &smddp::Config::socket_ifname)
       .def_readwrite("stripe_bytes", &smddp::Config::stripe_bytes)
+      .def_readwrite("tcp_congestion", &smddp::Config::tcp_congestion)
       .def_property(
           "topology", [](const smddp::Config& config) { return py::bytes(config.topology); },
           [](smddp::Config& config, const py::bytes& topology) { config.topology = topology; })

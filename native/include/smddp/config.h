@@ -15,6 +15,7 @@ struct Config {
   std::string job_secret;                 ///< empty: random, exchanged through the store
   std::string listen_address;             ///< IPv4 address for tcp; empty: all interfaces
   std::string socket_ifname;              ///< which interfaces, see select_interfaces
+  std::string tcp_congestion = "auto";    ///< of tcp's streams: the system's name of one
   std::size_t stripe_bytes = 128 * 1024;  ///< tcp: over one rail at a time, where there are several
   std::string topology;  ///< what every host is taken for, by encode(HostTopology); empty: discover
   /// With which algorithms are chosen, by encode(MeasuredCosts); empty: defaults.

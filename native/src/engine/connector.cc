@@ -214,6 +214,7 @@ Result<std::unique_ptr<Transport>> Connector::open_transport() {
                                  .listen_interface = listen_address(),
                                  .rails = rails(),
                                  .stripe_bytes = config_.stripe_bytes,
+                                 .tcp_congestion = config_.tcp_congestion,
                                  .wake = [&progress = runtime_.progress()] { progress.wake(); },
                                  .ofi = {.provider = config_.ofi_provider}};
   return make_transport(links_.transport, context);

@@ -29,6 +29,7 @@ struct TransportContext {
   std::string listen_interface;    ///< IPv4 address to listen on; empty = chosen by the transport
   std::vector<Interface> rails{};  ///< by number; tcp uses them when there are several
   std::size_t stripe_bytes = std::size_t{128} << 10;  ///< what goes over one rail at a time
+  std::string tcp_congestion = "auto";                ///< of tcp's streams, see choose_congestion
   std::function<void()>
       wake;  ///< wakes the thread that drives this rank; thread-safe (inproc needs it)
   OfiOptions ofi{};

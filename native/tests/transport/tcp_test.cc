@@ -15,6 +15,7 @@
 #include "transport/stream/inbox.h"
 #include "transport/stream/outbox.h"
 #include "transport/tcp/address.h"
+#include "transport/tcp/congestion.h"
 #include "transport/tcp/liveness.h"
 #include "transport/tcp/socket_stream.h"
 
@@ -239,6 +240,36 @@ TEST_CASE("tcp: a peer that is alive but does not read is not taken for dead") {
   settle(world);
   CHECK(world[0]->sink.closed.empty());
   CHECK_FALSE(world[0]->sink.is_complete(1));
+}
+
+TEST_CASE("congestion control: as asked for, or cubic in place of bbr") {
+  const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  const std::string usual = congestion_of(socket.get());
+  REQUIRE_FALSE(usual.empty());
+  CHECK(choose_congestion("reno").value() == "reno");  // every kernel has it
+  CHECK(choose_congestion(usual).value() == usual);
+  CHECK(choose_congestion("").value().empty());
+  const std::string chosen = choose_congestion("auto").value();
+  if (usual.starts_with("bbr") && set_congestion(socket.get(), "cubic")) {
+    CHECK(chosen == "cubic");
+  } else {
+    CHECK(chosen.empty());
+  }
+
+  CHECK(set_congestion(socket.get(), "reno"));
+  CHECK(congestion_of(socket.get()) == "reno");
+  CHECK(set_congestion(socket.get(), ""));
+  CHECK(congestion_of(socket.get()) == "reno");
+  CHECK_FALSE(set_congestion(socket.get(), "pigeons"));
+}
+
+TEST_CASE("a congestion control that there is not ends the start, with the names there are") {
+  const auto transport = make_transport("tcp", {.self = 0, .tcp_congestion = "pigeons"}).value();
+  const auto address = transport->listen();
+  CHECK(address.status().code() == StatusCode::kConfig);
+  const doctest::String message = address.status().message().c_str();
+  CHECK(message == doctest::Contains("SMDDP_TCP_CONGESTION=pigeons: this process cannot have it"));
+  CHECK(message == doctest::Contains("reno"));
 }
 
 }  // namespace

@@ -135,6 +135,10 @@ def test_ranks_with_other_partial_sums(template: Template, hosts: tuple[int, ...
             "SMDDP_SOCKET_IFNAME=nosuch leaves no network interface that is up and has",
         ),
         (
+            {"SMDDP_TCP_CONGESTION": "pigeons", "SMDDP_TRANSPORT": "tcp"},
+            "SMDDP_TCP_CONGESTION=pigeons: this process cannot have it; the system has ",
+        ),
+        (
             {"SMDDP_ALGORITHM": "barrier=dissemination,reduce=ring"},
             "SMDDP_ALGORITHM: 'reduce=ring' names no algorithm; choose one of: mesh, tree, scatter_gather",
         ),

@@ -14,6 +14,7 @@
 #include "base/rank_label.h"
 #include "base/socket.h"
 #include "transport/tcp/address.h"
+#include "transport/tcp/congestion.h"
 #include "transport/tcp/connection.h"
 #include "transport/tcp/liveness.h"
 #include "transport/tcp/rail_stream.h"
@@ -71,6 +72,9 @@ class TcpTransport final : public Transport {
 };
 
 Result<std::string> TcpTransport::listen() {
+  Result<std::string> congestion = choose_congestion(context_.tcp_congestion);
+  if (!congestion.ok()) return congestion.status();
+  context_.tcp_congestion = std::move(congestion).value();
   const auto port = listen_on(context_.listen_interface);
   if (!port.ok()) return port.status();
   TcpAddress address = local_address(context_.listen_interface, port.value());
@@ -111,6 +115,7 @@ Status TcpTransport::adopt(std::vector<Meeting> meetings) {
     std::unique_ptr<TcpStream> stream = make_stream(std::move(meeting.sockets), meeting.peer);
     for (SocketStream* socket : stream->sockets()) {
       tune_socket(socket->descriptor());
+      set_congestion(socket->descriptor(), context_.tcp_congestion);
       epoll_event event{};
       event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
       event.data.ptr = socket;
