@@ -32,7 +32,7 @@ SKIP_GROUPS = (
 INTRO = """\
 # PyTorch's own tests, beside gloo
 
-Made by `make parity`; `.ci/run` checks that it says what the tests say.
+Made by `make parity`; `.ci/run --all` checks that it says what the tests say.
 
 PyTorch's wheel carries its tests of distributed backends: `torch.testing._internal.distributed.distributed_test`. We
 run them on smddp and on gloo, with 2 and with 4 ranks of one machine, on CPU tensors. This page is of torch {version}.

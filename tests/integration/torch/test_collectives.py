@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from integration.torch.conftest import RunRanks
 
+#: Ranks of each host. A world of one, several, and two hosts; what more shapes there are is the conformance suite's.
 SHAPES = [
-    *[("collectives", hosts) for hosts in ([1], [2], [3], [4], [2, 1], [1, 1])],
-    *[("coalesced", hosts) for hosts in ([1], [2], [3], [2, 1])],
-    *[("layouts", hosts) for hosts in ([1], [2], [4], [2, 1])],
-    *[("numbers", hosts) for hosts in ([1], [2], [3], [2, 2])],
-    *[("functional", hosts) for hosts in ([2], [3], [1, 1])],
+    *[("collectives", hosts) for hosts in ([1], [4], [2, 1])],
+    *[("coalesced", hosts) for hosts in ([1], [3], [2, 1])],
+    *[("layouts", hosts) for hosts in ([1], [4], [2, 1])],
+    *[("numbers", hosts) for hosts in ([1], [3], [2, 2])],
+    *[("functional", hosts) for hosts in ([3], [1, 1])],
     *[("asynchronous", hosts) for hosts in ([1], [4], [2, 1])],
-    *[("groups", hosts) for hosts in ([4], [2, 2], [2, 1])],
+    *[("groups", hosts) for hosts in ([4], [2, 1])],
 ]
 
 
