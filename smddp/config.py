@@ -10,11 +10,8 @@ import difflib
 import functools
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from smddp.alone import RECORD
 from smddp.config_values import (
@@ -29,12 +26,7 @@ from smddp.config_values import (
 )
 from smddp.errors import SMDDPConfigError
 
-if TYPE_CHECKING:
-    from smddp import _core
-
-__all__ = ["SETTINGS", "Setting", "Settings", "fill_native", "read_settings", "render_table", "to_native"]
-
-NativeConfig = TypeVar("NativeConfig")
+__all__ = ["SETTINGS", "Setting", "Settings", "read_settings", "render_table"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,68 +316,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     values = {setting.field: _value(setting, environ) for setting in SETTINGS}
     origins = {field: name for field, (_, name) in values.items() if name is not None}
     return Settings(**{field: value for field, (value, _) in values.items()}, origins=origins)
-
-
-def to_native(settings: Settings) -> _core.Config:
-    """The settings in the form that the native engine takes."""
-    from smddp import _core
-
-    return fill_native(_core.Config(), settings)
-
-
-def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
-    """Copies the settings into a native Config; `_core` and `_torch` have one each.
-
-    Raises:
-        SMDDPConfigError: SMDDP_TOPOLOGY means nothing, or its file has a mistake.
-    """
-    plain = (
-        *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "partials"),
-        *("algorithm", "ofi_provider", "stripe_bytes", "tcp_congestion", "chunk_bytes", "log_level", "log_file"),
-    )
-    values = {field: getattr(settings, field) for field in plain}
-    values["topology"] = _encoded_topology(settings.topology)
-    values["costs"], values["costs_problem"] = _encoded_costs(settings.costs)
-    values["move_apart"] = settings.move_apart == "on"
-    for field in ("timeout", "slow_warning", "leave_grace"):
-        values[field] = timedelta(seconds=getattr(settings, field))
-    for field, value in values.items():
-        setattr(config, field, value)
-    return config
-
-
-def _encoded_topology(text: str) -> bytes:
-    """The bytes of the host that SMDDP_TOPOLOGY means; none if it is not set."""
-    if not text:
-        return b""
-    from smddp.topology import resolve_host
-    from smddp.topology.native import encode_host
-
-    try:
-        return encode_host(resolve_host(text))
-    except SMDDPConfigError as problem:
-        msg = f"SMDDP_TOPOLOGY: {problem}"
-        raise SMDDPConfigError(msg) from None
-
-
-@functools.cache  # all groups of a process plan with the same costs, whatever becomes of the file
-def _encoded_costs(path: str) -> tuple[bytes, str]:
-    """The bytes of the costs in the file, and why there are none; nothing at all if SMDDP_COSTS is not set.
-
-    The problem goes to the meeting of the ranks, because the others would wait for a rank that fails before.
-    """
-    if not path:
-        return b"", ""
-    from smddp.costs import load
-    from smddp.costs.native import encode_costs
-
-    try:
-        return encode_costs(load(Path(path))), ""
-    except SMDDPConfigError as problem:
-        return b"", textwrap.shorten(str(problem), _LONGEST_PROBLEM)
-
-
-_LONGEST_PROBLEM = 1000
 
 
 def render_table() -> str:

@@ -12,7 +12,8 @@ from datetime import timedelta
 from smddp import _core
 from smddp.alone import drop_inherited
 from smddp.collectives import Communicator, to_duration, told_by
-from smddp.config import Settings, read_settings, to_native
+from smddp.config import Settings, read_settings
+from smddp.config_native import to_native
 from smddp.errors import SMDDPStateError
 from smddp.identity import Identity, read_identity, read_whole_number
 from smddp.launch.rank_env import fill_rank_environment

@@ -95,7 +95,7 @@ def _deadline(given: timedelta, settings: Settings) -> timedelta:
 
 
 def _config(settings: Settings) -> Any:
-    from smddp.config import fill_native
+    from smddp.config_native import fill_native
 
     return fill_native(_load_native().Config(), settings)
 

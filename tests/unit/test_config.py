@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smddp import config
-from smddp.config import SETTINGS, Settings, read_settings, render_table, to_native
+from smddp.config import SETTINGS, Settings, read_settings, render_table
+from smddp.config_native import to_native
 from smddp.errors import SMDDPConfigError
 from smddp.topology import instance
 from smddp.topology.native import encode_host

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smddp import _core
-from smddp.config import Settings, _encoded_costs, to_native
+from smddp.config import Settings
+from smddp.config_native import _encoded_costs, to_native
 from smddp.costs import Costs, dumps, load
 from smddp.costs.files import KEYS, loads
 from smddp.costs.native import costs_between, encode_costs, from_native, overlaid
