@@ -27,7 +27,11 @@ PROGRAM_SECONDS = 100.0
 EXAMPLE = REPOSITORY / "examples" / "04_tensorflow_tape_digits.py"
 
 
-def launch_ranks(size: int, load: str, launches: int, run_ranks: RunRanks) -> None:
+@pytest.mark.timeout(60 + LAUNCHES * SECONDS)
+@pytest.mark.parametrize("launches", [FEW_LAUNCHES, pytest.param(LAUNCHES, marks=pytest.mark.repeat)])
+@pytest.mark.parametrize("load", ["idle", "busy"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_ranks(size: int, load: str, launches: int, run_ranks: RunRanks) -> None:
     """With nothing else running, or with all other processors busy."""
     with busy_processors() if load == "busy" else contextlib.nullcontext():
         first = 0 if load == "idle" else LAUNCHES  # for other numbers
@@ -37,21 +41,6 @@ def launch_ranks(size: int, load: str, launches: int, run_ranks: RunRanks) -> No
             except AssertionError as problem:
                 problem.add_note(f"launch {launch} of {first} to {first + launches - 1}")
                 raise
-
-
-@pytest.mark.timeout(60 + FEW_LAUNCHES * SECONDS)
-@pytest.mark.parametrize("load", ["idle", "busy"])
-@pytest.mark.parametrize("size", [2, 4])
-def test_ranks(size: int, load: str, run_ranks: RunRanks) -> None:
-    launch_ranks(size, load, FEW_LAUNCHES, run_ranks)
-
-
-@pytest.mark.repeat
-@pytest.mark.timeout(60 + LAUNCHES * SECONDS)
-@pytest.mark.parametrize("load", ["idle", "busy"])
-@pytest.mark.parametrize("size", [2, 4])
-def test_ranks_many_times(size: int, load: str, run_ranks: RunRanks) -> None:
-    launch_ranks(size, load, LAUNCHES, run_ranks)
 
 
 @pytest.mark.system
