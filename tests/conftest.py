@@ -40,6 +40,19 @@ hypothesis.settings.register_profile("smddp", deadline=None, print_blob=True, da
 hypothesis.settings.load_profile("smddp")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--without-slow", action="store_true", help="leave out the tests that are marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is marked slow, if so asked; -m "not slow" would select what pyproject.toml's -m leaves out."""
+    if not config.getoption("without_slow"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+
+
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every test start as a process that no launcher started."""

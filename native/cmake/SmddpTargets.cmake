@@ -23,12 +23,13 @@ function(smddp_add_layer name)
   endif()
 endfunction()
 
-# smddp_add_test(<area> SOURCES file... USES layer... [TIMEOUT seconds])
+# smddp_add_test(<area> SOURCES file... USES layer... [TIMEOUT seconds] [THREADED])
 #
 # Declares the doctest executable `test_<area>` and registers it with ctest. It links the layers themselves,
-# not libsmddp.so, because tests look behind the border. Sanitizers get five times the TIMEOUT.
+# not libsmddp.so, because tests look behind the border. Sanitizers get five times the TIMEOUT. THREADED: threads meet
+# there, so that the thread sanitizer is for it, and it takes seconds; target `threaded_tests` and a label hold these.
 function(smddp_add_test area)
-  cmake_parse_arguments(PARSE_ARGV 1 TEST "" "TIMEOUT" "SOURCES;USES")
+  cmake_parse_arguments(PARSE_ARGV 1 TEST "THREADED" "TIMEOUT" "SOURCES;USES")
   if(NOT TEST_SOURCES)
     return()
   endif()
@@ -48,4 +49,8 @@ function(smddp_add_test area)
   add_dependencies(cpp_tests ${target})
   add_test(NAME ${area} COMMAND ${target})
   set_tests_properties(${area} PROPERTIES TIMEOUT ${TEST_TIMEOUT})
+  if(TEST_THREADED)
+    add_dependencies(threaded_tests ${target})
+    set_tests_properties(${area} PROPERTIES LABELS threaded)
+  endif()
 endfunction()

@@ -54,6 +54,7 @@ def test_results_are_compared(dtype: str, op: str, tmp_path: Path) -> None:
     assert {row["wrong"] for row in rows_of(tmp_path / "b.json")} == {0}
 
 
+@pytest.mark.slow
 def test_libraries_take_turns(tmp_path: Path) -> None:
     # The environment of the tests has an MPI of its own.
     peers = ["--compare", "gloo", "--compare", "torch", "--compare", str(BIN)]

@@ -57,12 +57,14 @@ def test_numpy_example_sums_over_all_ranks(launcher: str) -> None:
     assert job.last_line == f"sum over {ranks} {'rank' if ranks == 1 else 'ranks'}: {total}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @under("alone", "torchrun", *SYSTEM_LAUNCHERS)  # smddprun: the full training below
 def test_torch_example_runs_under_other_launchers(launcher: str) -> None:
     check_short_training(launcher, "02_torch_ddp_digits.py")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_older_module_example_runs_alone() -> None:
     check_short_training("alone", "03_older_module_digits.py")
@@ -91,6 +93,7 @@ def test_digit_example_learns_and_plots(script: str, tmp_path: Path) -> None:
     assert "\x1b" not in job.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
 @pytest.mark.parametrize(
@@ -106,6 +109,7 @@ def test_tensorflow_example_learns(script: str, launcher: str, tmp_path: Path) -
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_exposed_communication_example_compares_backends() -> None:
     job = run_example(

@@ -48,6 +48,7 @@ FEW, MANY = 72, 112
 MOST_BYTES_PER_PEER = {"tcp": 64 << 10, "ofi": 128 << 10}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", MOST_BYTES_PER_PEER)
 def test_memory_for_each_peer(transport: str) -> None:
     with contextlib.closing(Template("system.rank_cases")) as template:

@@ -48,8 +48,9 @@ def test_costs_of_two_hosts_serve_a_job(template: Template, tmp_path: Path) -> N
         print(ended[0].stdout)
         run(lab, template, "add", "50000", SMDDP_COSTS=str(path))
     costs = load(path)["tcp"]
-    # The kernel says 10 Gbit/s of virtual cards. Longer than the line takes, where the processors are busy.
-    assert 0.95 * BYTE < costs.link[-1].seconds_per_byte < 2 * BYTE
+    # The kernel says 10 Gbit/s of virtual cards. The line's bucket lets 128 KiB pass before it limits, so that 64 KiB
+    # take less than on a line, and the fit with them; longer than the line takes, where the processors are busy.
+    assert 0.85 * BYTE < costs.link[-1].seconds_per_byte < 2 * BYTE
     assert costs.hop is not None
     assert 1e-6 < costs.hop < 5e-3
     told = run_job([BIN / "smddp", "plan", "--bytes", "16MiB", "--costs", path, "--json"], timeout=60).check().stdout

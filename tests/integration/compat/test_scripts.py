@@ -23,6 +23,7 @@ def run_script(name: str, *options: str | Path, launcher: tuple[str | Path, ...]
     return run_job([*launcher, sys.executable, SCRIPTS / name, *options], timeout=SECONDS).check()
 
 
+@pytest.mark.slow
 def test_mnist(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     job = run_script("mnist_v1.py", "--model-dir", tmp_path)
@@ -48,6 +49,7 @@ def test_throughput(options: tuple[str, ...]) -> None:
     assert re.fullmatch(rf"2 ranks, {'fp32' if options else 'fp16'}: [0-9.]+ GB/s", job.last_line), job.stdout
 
 
+@pytest.mark.slow
 def test_library_is_left_aside_in_a_local_run() -> None:
     assert run_script("local_or_launched.py", launcher=()).stdout == "a local run\n"
     launched = run_script("local_or_launched.py")

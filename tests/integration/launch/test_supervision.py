@@ -201,6 +201,7 @@ def test_stopped_and_continued(launcher: Launcher) -> None:
         wait_until_gone(pids)
 
 
+@pytest.mark.slow
 def test_timeout_when_nobody_reads_what_ranks_print(launcher: Launcher) -> None:
     code = "import sys\nwhile True: sys.stderr.write('x' * 100000)"
     command = argv(launcher, "-np", "1", "--timeout", "2", *python(code))

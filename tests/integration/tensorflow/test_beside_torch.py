@@ -8,9 +8,13 @@ import pytest
 
 from support.world import World
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("torch", "tensorflow")), reason="needs torch and tensorflow"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("torch", "tensorflow")),
+        reason="needs torch and tensorflow",
+    ),
+]
 
 
 def _run(case: str, *arguments: str) -> None:

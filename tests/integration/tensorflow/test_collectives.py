@@ -12,6 +12,7 @@ def test_cases(module: str, size: int, run_ranks: RunRanks, seed: int) -> None:
     run_ranks(size, "common:run", module, str(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3])
 def test_fit(size: int, run_ranks: RunRanks, seed: int) -> None:
     run_ranks(size, "common:run", "fit", str(seed))

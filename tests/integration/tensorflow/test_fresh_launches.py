@@ -27,6 +27,7 @@ PROGRAM_SECONDS = 100.0
 EXAMPLE = REPOSITORY / "examples" / "04_tensorflow_tape_digits.py"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + LAUNCHES * SECONDS)
 @pytest.mark.parametrize("launches", [FEW_LAUNCHES, pytest.param(LAUNCHES, marks=pytest.mark.repeat)])
 @pytest.mark.parametrize("load", ["idle", "busy"])
@@ -43,6 +44,7 @@ def test_ranks(size: int, load: str, launches: int, run_ranks: RunRanks) -> None
                 raise
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.timeout(60 + PROGRAM_LAUNCHES * PROGRAM_SECONDS)
 @pytest.mark.parametrize("size", [2, 4])

@@ -12,6 +12,7 @@ import pytest
 from integration.tensorflow.conftest import RunRanks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4])
 def test_callbacks(size: int, run_ranks: RunRanks, seed: int) -> None:
     run_ranks(size, "common:run", "keras_callbacks", str(seed))
@@ -23,6 +24,7 @@ def test_different_metrics_are_named_on_every_rank(run_ranks: RunRanks) -> None:
         assert re.search("of 'loss(, recall)?'", rank.stdout), rank.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed")
 @pytest.mark.parametrize("size", [1, 3])
 def test_legacy_keras(size: int, run_ranks: RunRanks, seed: int) -> None:

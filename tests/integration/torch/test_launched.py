@@ -12,7 +12,7 @@ import pytest
 
 from support.jobs import BIN, run_job
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]  # four interpreters that import torch, on a busy machine
+pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]  # interpreters that import torch, on a busy machine
 
 SCRIPT = str(Path(__file__).with_name("launched.py"))
 PROGRAM = [sys.executable, SCRIPT]

@@ -35,6 +35,7 @@ def test_parity(wrapper: str, hosts: list[int], run_ranks: RunRanks) -> None:
             np.testing.assert_allclose(ranks[0][dtype][key], expected[key], rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", ["plain", "older"])
 def test_two_runs_give_equal_bits(wrapper: str, run_ranks: RunRanks) -> None:
     first, second = (train(run_ranks, [4], wrapper)[0] for _ in range(2))
