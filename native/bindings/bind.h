@@ -31,6 +31,7 @@ std::shared_ptr<void> keep_alive(pybind11::object object);
 bool wait(const Work& work, std::optional<std::chrono::milliseconds> timeout);
 
 void bind_types(pybind11::module_& module);
+void bind_cuda(pybind11::module_& module);
 void bind_probe(pybind11::module_& module);
 void bind_registered(pybind11::module_& module);
 void bind_store(pybind11::module_& module);

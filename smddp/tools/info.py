@@ -11,6 +11,7 @@ from typing import Any
 
 from smddp import __version__
 from smddp.config import SETTINGS, Setting, Settings, read_settings
+from smddp.cuda import nccl_paths
 from smddp.identity import read_identity
 from smddp.tools.doctor.checks.subject import size_text
 from smddp.tools.doctor.collect.interfaces import engine_order, read_interfaces
@@ -64,6 +65,7 @@ def _found(settings: Settings) -> dict[str, Any]:
         "efa": list(fabric.efa),
         "infiniband": list(fabric.infiniband),
         "libfabric_providers": None if fabric.providers is None else list(fabric.providers),
+        "cuda": _cuda(),
         "host_name": system.host_name,
         "host_id": system.host_id,
         "cores": system.cores_usable,
@@ -79,6 +81,20 @@ def _transports() -> list[str]:
     from smddp import _core
 
     return ["shm", *(name for name in _core.transport_names() if name != "inproc")]
+
+
+def _cuda() -> dict[str, Any]:
+    """GPUs, and NCCL where there are any; the reasons where there are none."""
+    if "_core" not in built_modules():
+        return {"devices": [], "problem": "unknown, because the native module is not built"}
+    from smddp import _core
+
+    cuda = _core.cuda_facts()
+    found = {"devices": cuda.devices, "problem": cuda.problem, "driver": cuda.driver}
+    if not cuda.devices:
+        return found
+    nccl = _core.nccl_facts(nccl_paths())
+    return {**found, "nccl": nccl.version, "nccl_path": nccl.path, "nccl_problem": nccl.problem}
 
 
 def _configured(settings: Settings) -> list[dict[str, Any]]:
@@ -110,6 +126,7 @@ def _lines(facts: dict[str, Any], settings: Settings) -> list[str]:
         *_mpi_lines([Program(**one) for one in found["mpi"]], found["mpi_problem"]),
         *(f"interface {one['name']}, {one['address']}, mtu {one['mtu']}" for one in found["interfaces"]),
         *_fabric_lines(found),
+        *_cuda_lines(found["cuda"]),
         f"host {found['host_name']}, identity {found['host_id'] or 'unknown'}",
         f"{found['cores']} cores, {size_text(found['memory_bytes'])} of memory, "
         f"{size_text(found['shared_memory_bytes'])} in /dev/shm",
@@ -149,3 +166,11 @@ def _fabric_lines(found: dict[str, Any]) -> list[str]:
     providers = found["libfabric_providers"]
     known = "fi_info is not installed" if providers is None else f"libfabric providers {', '.join(providers)}"
     return [f"fast networks: {', '.join(devices) or 'none'}; {known}"]
+
+
+def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
+    if cuda["problem"]:
+        return [f"no GPU: {cuda['problem']}"]
+    driver = f"{cuda['driver'] // 1000}.{cuda['driver'] % 1000 // 10}"
+    nccl = f"NCCL {cuda['nccl']} in {cuda['nccl_path']}" if cuda["nccl"] else f"no NCCL: {cuda['nccl_problem']}"
+    return [f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}; {nccl}; this build serves CPU tensors only"]

@@ -49,6 +49,7 @@ def test_shows_what_is_built_and_found() -> None:
         assert re.fullmatch(rf"{framework} (\S+|not installed), adapter (not built|built for {framework} \S+)", line)
     left_out = "transports shm, tcp; ofi was left out, for want of libfabric's headers at build time"
     assert ("transports shm, tcp, ofi" if "ofi" in _core.transport_names() else left_out) in lines
+    assert any(line.startswith(("GPUs ", "no GPU: ")) for line in lines)
     assert any(re.fullmatch(r"\d+ cores, \S+ \w+ of memory, \S+ \w+ in /dev/shm", line) for line in lines)
 
 
