@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +106,25 @@ def test_some_ranks_leave_one_that_others_still_use(world: World, seed: int) -> 
                 each.check(buffers, rank)
 
     world.run(body)
+
+
+def test_idle_members_hold_up_nobody_who_leaves(world: World, seed: int) -> None:
+    """Who leaves waits until what he sent has arrived, and not for the next time that the others look, in a second."""
+    values = Values(SIZE, seed)
+    groups = groups_of(world)
+    plays = values.plays([Case(collective="all_reduce", count=5003)], world.placement)
+
+    def body(communicator: _core.Communicator) -> None:
+        for group in groups[communicator.rank]:
+            play(group, plays, values)
+
+    world.run(body)
+    taken = []
+    for group in groups[0]:
+        begin = time.monotonic()
+        group.leave(LEAVE_GRACE)
+        taken.append(time.monotonic() - begin)
+    assert statistics.median(taken) < 0.25, taken
 
 
 def test_groups_add_no_threads(world: World, seed: int) -> None:

@@ -85,6 +85,8 @@ class CommunicatorImpl final : public CompletionSink,
 
   /// Between two looks of the dependent, which has deadlines of its own.
   static constexpr std::chrono::milliseconds kDependentPeriod{20};
+  /// Between two looks at what peers wait for while nobody drives this rank.
+  static constexpr std::chrono::milliseconds kServingPeriod{1};
 
   void run_connector();
   std::optional<Work> try_inline(Request& request);
@@ -151,6 +153,7 @@ class CommunicatorImpl final : public CompletionSink,
   MpscQueue<WorkState> queue_;
   MpscQueue<WorkState> message_queue_;
   Baton baton_;
+  bool peers_wait_ = false;  ///< for what `serve_peers` does; of the engine thread
 
   // ---- baton ----
   std::unique_ptr<Group> group_;

@@ -100,10 +100,10 @@ void CommunicatorImpl::say_goodbye(const std::string& why) {
 // A rank that leaves waits until what it sent lies here, also when there is nothing else to do
 // here.
 void CommunicatorImpl::serve_peers() {
+  peers_wait_ = false;
   if (phase_.load(std::memory_order_acquire) != Phase::kReady) return;
-  for (Transport* transport : {group_->transport.get(), group_->messages_between.get()}) {
-    if (transport != nullptr) transport->serve();
-  }
+  for (Transport* transport : {group_->transport.get(), group_->messages_between.get()})
+    peers_wait_ |= transport != nullptr && transport->serve();
 }
 
 void CommunicatorImpl::close_group(Deadline deadline) {

@@ -93,8 +93,8 @@ class Transport {
   /// The same, of what was posted for one peer.
   virtual bool flushed_to(Rank peer) const noexcept = 0;
   /// Does what peers wait for while nobody drives this rank; reports nothing. To be called about
-  /// once a second.
-  virtual void serve() {}
+  /// once a second, and after events that end the poller's sleep. True: they still wait, so soon.
+  virtual bool serve() { return false; }
   /// True when all of it has reached the peers' hosts, as far as they can be reached: then closing
   /// loses nothing, whatever the peers still send.
   virtual bool delivered() const noexcept { return flushed(); }

@@ -119,10 +119,11 @@ bool Channel::progress_sends(CompletionSink& sink) {
   return moved;
 }
 
-void Channel::serve() {
+bool Channel::serve() {
   inbound_.pump();
   if (asked_ > 0) exchange_receipts();
   outbound_.pump();
+  return asked_ > 0 && !lost_.has_value();
 }
 
 bool Channel::report_loss(CompletionSink& sink) {

@@ -62,8 +62,8 @@ class Channel {
   /// Matches what has arrived and tells the sink.
   bool progress_receives(CompletionSink& sink);
   bool progress_sends(CompletionSink& sink);
-  /// What the peer waits for; tells nothing.
-  void serve();
+  /// What the peer waits for; tells nothing. True: it still waits.
+  bool serve();
   /// Takes the peer for lost when its fabric address fails and it does not say why. About once a
   /// second.
   void check_road();

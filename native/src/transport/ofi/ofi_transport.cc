@@ -52,7 +52,7 @@ class OfiTransport final : public Transport, private CompletionSink {
   bool flushed() const noexcept override;
   bool flushed_to(Rank peer) const noexcept override;
   bool delivered() const noexcept override;
-  void serve() override;
+  bool serve() override;
 
  private:
   // What the connections report.
@@ -228,8 +228,11 @@ Status OfiTransport::await_all(const IsReached& is_reached, const std::string& l
 }
 
 Status OfiTransport::watch(Poller& poller) {
-  SMDDP_RETURN_IF_ERROR(control_->watch(poller));
-  if (channels_.empty() || rails_ == nullptr) return {};
+  if (channels_.empty()) return {};
+  // Always, and not only before a sleep for which it is armed: peers that leave ask for receipts
+  // while nobody drives this rank. Little else comes over the connections.
+  SMDDP_RETURN_IF_ERROR(poller.add(control_->descriptor()));
+  if (rails_ == nullptr) return {};
   SMDDP_RETURN_IF_ERROR(poller.enroll(timer_.descriptor()));
   for (std::size_t i = 0; can_wait() && i < rails_->size(); ++i)
     SMDDP_RETURN_IF_ERROR(poller.enroll((*rails_)[i].endpoint().wait_descriptor()));
@@ -238,8 +241,9 @@ Status OfiTransport::watch(Poller& poller) {
 }
 
 void OfiTransport::unwatch(Poller& poller) noexcept {
-  control_->unwatch(poller);
-  if (!in_forked_child()) unenroll();
+  if (in_forked_child() || channels_.empty()) return;
+  poller.remove(control_->descriptor());
+  unenroll();
 }
 
 /// False where only looking tells whether something has come.
@@ -254,7 +258,6 @@ void OfiTransport::unenroll() noexcept {
 }
 
 void OfiTransport::arm(Poller& poller) noexcept {
-  control_->arm(poller);
   if (poller_ == nullptr) return;
   if (can_wait() && rails_->may_sleep()) {
     for (std::size_t i = 0; i < rails_->size(); ++i)
@@ -308,10 +311,12 @@ bool OfiTransport::progress(CompletionSink& sink) {
   return moved;
 }
 
-void OfiTransport::serve() {
+bool OfiTransport::serve() {
   control_->progress(*this);
   poll();
-  for (auto& channel : channels_) channel->serve();
+  bool is_owed = false;
+  for (auto& channel : channels_) is_owed |= channel->serve();
+  return is_owed;
 }
 
 void OfiTransport::abandon() {
