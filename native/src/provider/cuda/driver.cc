@@ -4,15 +4,11 @@
 
 #include <array>
 
+#include "base/find_symbol.h"
+
 namespace smddp {
 namespace cuda {
 namespace {
-
-template <typename Function>
-bool bind(void* handle, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(handle, name));
-  return function != nullptr;
-}
 
 std::string text_of(const DriverTable& driver, int error) {
   const char* text = nullptr;
@@ -35,12 +31,12 @@ std::string name_of(const DriverTable& driver, int ordinal) {
 Result<DriverTable> load_driver() {
   void* const handle = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   DriverTable table;
-  if (handle != nullptr && bind(handle, "cuInit", table.init) &&
-      bind(handle, "cuDriverGetVersion", table.driver_get_version) &&
-      bind(handle, "cuDeviceGetCount", table.device_get_count) &&
-      bind(handle, "cuDeviceGet", table.device_get) &&
-      bind(handle, "cuDeviceGetName", table.device_get_name) &&
-      bind(handle, "cuGetErrorString", table.get_error_string))
+  if (handle != nullptr && find_symbol(handle, "cuInit", table.init) &&
+      find_symbol(handle, "cuDriverGetVersion", table.driver_get_version) &&
+      find_symbol(handle, "cuDeviceGetCount", table.device_get_count) &&
+      find_symbol(handle, "cuDeviceGet", table.device_get) &&
+      find_symbol(handle, "cuDeviceGetName", table.device_get_name) &&
+      find_symbol(handle, "cuGetErrorString", table.get_error_string))
     return table;
   return Status{StatusCode::kConfig, std::string{"no CUDA driver: "} + ::dlerror()};
 }

@@ -61,6 +61,32 @@ class Calls {
     if (reduces(request)) reduced_ = *reduced_as(request.dtype, request.op);
   }
 
+  ResultCode make() const {
+    if (request_.message != MessageSide::kNone) return message();
+    switch (request_.collective) {
+      case Collective::kAllReduce:
+        return all_reduce();
+      case Collective::kReduce:
+        return reduce();
+      case Collective::kBroadcast:
+        return broadcast();
+      case Collective::kAllGather:
+        return all_gather();
+      case Collective::kReduceScatter:
+        return reduce_scatter();
+      case Collective::kAllToAll:
+        return all_to_all();
+      case Collective::kGather:
+        return gather();
+      case Collective::kScatter:
+        return scatter();
+      case Collective::kBarrier:
+        break;  // check_request refuses it
+    }
+    return ResultCode::kInvalidArgument;
+  }
+
+ private:
   ResultCode all_reduce() const {
     return table_.all_reduce(request_.in, request_.out, request_.count, reduced_.type, reduced_.op,
                              target_.comm, stream_);
@@ -141,7 +167,6 @@ class Calls {
                : recv_block(out(), request_.count, request_.peer);
   }
 
- private:
   const std::byte* in() const { return static_cast<const std::byte*>(request_.in); }
   std::byte* out() const { return static_cast<std::byte*>(request_.out); }
   std::size_t count_of(Rank rank) const { return count_at(request_.counts, request_.count, rank); }
@@ -199,41 +224,11 @@ Status check_request(const Request& request, int version) {
               std::string{name_of(request.dtype)} + "; convert the tensor, or move it with .cpu()"};
 }
 
-namespace {
-
-ResultCode call_one(const Target& target, const Request& request, Stream stream) {
-  const Calls calls{target, request, stream};
-  if (request.message != MessageSide::kNone) return calls.message();
-  switch (request.collective) {
-    case Collective::kAllReduce:
-      return calls.all_reduce();
-    case Collective::kReduce:
-      return calls.reduce();
-    case Collective::kBroadcast:
-      return calls.broadcast();
-    case Collective::kAllGather:
-      return calls.all_gather();
-    case Collective::kReduceScatter:
-      return calls.reduce_scatter();
-    case Collective::kAllToAll:
-      return calls.all_to_all();
-    case Collective::kGather:
-      return calls.gather();
-    case Collective::kScatter:
-      return calls.scatter();
-    case Collective::kBarrier:
-      break;  // check_request refuses it
-  }
-  return ResultCode::kInvalidArgument;
-}
-
-}  // namespace
-
 ResultCode call_nccl(const Target& target, std::span<const Request> requests, Stream stream) {
-  if (requests.size() == 1) return call_one(target, requests.front(), stream);
+  if (requests.size() == 1) return Calls{target, requests.front(), stream}.make();
   Group group{target.library.table};
   for (const Request& request : requests)
-    group.add([&] { return call_one(target, request, stream); });
+    group.add([&] { return Calls{target, request, stream}.make(); });
   return group.end();
 }
 

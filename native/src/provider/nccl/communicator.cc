@@ -41,7 +41,9 @@ Result<std::unique_ptr<Communicator>> Communicator::begin(const Library& library
   config.max_ctas = membership.max_ctas;
   config.cta_policy = membership.cta_policy;
   config.comm_name = made->name_.c_str();
-  const Status begun = made->begin_to_join(membership.id, config);
+  const ResultCode code = library.table.comm_init_rank_config(&made->comm_, made->world_,
+                                                              membership.id, made->rank_, &config);
+  const Status begun = made->take(code, "joining");
   if (!begun.ok() && !begun.is_again()) return begun;
   return made;
 }
@@ -51,21 +53,18 @@ Communicator::Communicator(const Library& library, const Membership& membership)
 
 Communicator::~Communicator() { end(); }
 
-Status Communicator::begin_to_join(const UniqueId& id, Config config) {
-  const ResultCode code = library_.table.comm_init_rank_config(&comm_, world_, id, rank_, &config);
-  return take(code, "joining");
-}
-
 Status Communicator::enqueue(std::span<const Request> requests, Stream stream) {
   SMDDP_RETURN_IF_ERROR(failure_);
   for (const Request& request : requests)
     SMDDP_RETURN_IF_ERROR(check_request(request, library_.version));
   if (requests.empty()) return {};
-  const std::string what = name_of_operation(requests.front());
-  if (leaving_) return {StatusCode::kState, doing(what) + ": this rank has left"};
-  if (!in_progress_.empty())
-    return {StatusCode::kState, doing(what) + ": NCCL is still " + in_progress_};
-  return take(call_nccl({library_, comm_, rank_, world_}, requests, stream), what);
+  if (leaving_ || !in_progress_.empty()) {
+    const std::string why = leaving_ ? "this rank has left" : "NCCL is still " + in_progress_;
+    return {StatusCode::kState, doing(name_of_operation(requests.front())) + ": " + why};
+  }
+  const ResultCode code = call_nccl({library_, comm_, rank_, world_}, requests, stream);
+  if (code == ResultCode::kSuccess) return {};
+  return take(code, name_of_operation(requests.front()));
 }
 
 Status Communicator::progress() {

@@ -61,7 +61,6 @@ class Communicator {
  private:
   Communicator(const Library& library, const Membership& membership);
 
-  Status begin_to_join(const UniqueId& id, Config config);
   Status finalize();
   Status take(ResultCode code, const std::string& doing_what);
   Status fail(ResultCode code, const std::string& doing_what);

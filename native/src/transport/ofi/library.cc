@@ -6,6 +6,8 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "base/find_symbol.h"
+
 namespace smddp {
 namespace {
 
@@ -43,12 +45,6 @@ class KeptHandlers {
   static constexpr std::array kSignals{SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGINT, SIGTERM};
   std::array<struct sigaction, kSignals.size()> kept_{};
 };
-
-template <typename Function>
-bool find_symbol(void* handle, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(handle, name));
-  return function != nullptr;
-}
 
 }  // namespace
 
