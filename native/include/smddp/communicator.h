@@ -69,6 +69,10 @@ class SMDDP_API Communicator {
   Work connect();
   /// Starts an operation. Wrong arguments end it at once, before other ranks are involved.
   Work submit(Request request);
+  /// Makes the engine look again: something has happened that it is not told of otherwise.
+  void wake();
+  /// Runs a task on a completion thread.
+  void later(std::function<void()> task);
   /// Whether the dependent waits. Then this rank looks for failures of the group although it has no
   /// operation pending, and `leave` gives it the grace. Takes no lock.
   void set_waiting(bool waiting);

@@ -33,14 +33,14 @@ Board::Board(std::span<std::byte> memory, int world, int local_size, int self)
       sleepers_(reinterpret_cast<SleepFlag*>(words_ + world)),
       texts_(reinterpret_cast<FaultText*>(sleepers_ + local_size)) {}
 
-// The signature is for reports only: a reader that meets a half-written one shows a wrong text,
-// nothing more.
+// The sequence number, which is the first word, changes before the others do: who has read one of
+// these finds it changed.
 void Board::set_started(Rank rank, const Signature& signature) noexcept {
   RankEntry& mine = entry(rank);
   if (mine.started.load(std::memory_order_relaxed) > signature.sequence) return;
   const auto words = std::bit_cast<std::array<std::uint64_t, 4>>(signature);
   for (std::size_t i = 0; i < words.size(); ++i)
-    mine.signature[i].store(words[i], std::memory_order_relaxed);
+    mine.signature[i].store(words[i], std::memory_order_release);
   mine.started.store(signature.sequence + 1, std::memory_order_release);
 }
 
@@ -52,9 +52,16 @@ std::optional<Signature> Board::last_signature(Rank rank) const noexcept {
   if (started(rank) == 0) return std::nullopt;
   std::array<std::uint64_t, 4> words;
   for (std::size_t i = 0; i < words.size(); ++i) {
-    words[i] = entry(rank).signature[i].load(std::memory_order_relaxed);
+    words[i] = entry(rank).signature[i].load(std::memory_order_acquire);
   }
   return std::bit_cast<Signature>(words);
+}
+
+std::optional<Signature> Board::started_as(Rank rank, std::uint64_t sequence) const noexcept {
+  if (started(rank) != sequence + 1) return std::nullopt;
+  const std::optional<Signature> read = last_signature(rank);
+  const std::uint64_t now = entry(rank).signature[0].load(std::memory_order_relaxed);
+  return now == sequence ? read : std::nullopt;
 }
 
 void Board::set_waiting(Rank rank, std::uint64_t sequence, Rank other,

@@ -39,7 +39,11 @@ class Board {
   void set_started(Rank rank, const Signature& signature) noexcept;
   /// Number of operations that the rank has started.
   std::uint64_t started(Rank rank) const noexcept;
+  /// For reports only: may be half of one and half of the next.
   std::optional<Signature> last_signature(Rank rank) const noexcept;
+  /// What the rank has started as its operation `sequence`; nothing when it has not yet, or has
+  /// gone on since.
+  std::optional<Signature> started_as(Rank rank, std::uint64_t sequence) const noexcept;
 
   /// The rank has just said that its operation `sequence`, which it has started, waits for `other`.
   void set_waiting(Rank rank, std::uint64_t sequence, Rank other,

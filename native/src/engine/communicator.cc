@@ -22,6 +22,8 @@ void Communicator::meet() {
 }
 Work Communicator::connect() { return impl_->connect(); }
 Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
+void Communicator::wake() { runtime_->progress().wake(); }
+void Communicator::later(std::function<void()> task) { impl_->later(std::move(task)); }
 void Communicator::set_waiting(bool waiting) { impl_->set_waiting(waiting); }
 void Communicator::leave(std::chrono::milliseconds grace, const std::string& why) {
   impl_->leave(Deadline::after(grace), why);

@@ -1,5 +1,6 @@
 // What a communicator does for its dependent: somebody who waits for the members outside of
 // operations.
+#include <utility>
 #include <vector>
 
 #include "engine/communicator_impl.h"
@@ -32,13 +33,18 @@ std::vector<Rank> CommunicatorImpl::late() const {
   return ranks;
 }
 
-// On a completion thread, as it may do anything.
+// It may do anything.
 void CommunicatorImpl::tell_dependent() {
-  const auto dependent = options_.dependent.lock();
-  if (dependent == nullptr) return;
-  Request telling;
-  telling.on_complete = [dependent](const Status& failure) { dependent->fail(failure); };
-  deliver(std::make_shared<WorkState>(std::move(telling), Deadline::never()), failure_);
+  auto dependent = options_.dependent.lock();
+  // The reference moves: the last one may not be dropped here.
+  if (dependent != nullptr)
+    later([dependent = std::move(dependent), why = failure_] { dependent->fail(why); });
+}
+
+void CommunicatorImpl::later(std::function<void()> task) {
+  Request request;
+  request.on_complete = [task = std::move(task)](const Status&) { task(); };
+  deliver(std::make_shared<WorkState>(std::move(request), Deadline::never()), {});
 }
 
 }  // namespace smddp

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/rank_label.h"
 #include "engine/connector.h"
+#include "engine/device_part.h"
 #include "engine/request_check.h"
 #include "engine/runtime_impl.h"
 
@@ -19,12 +20,13 @@ constexpr std::chrono::seconds kFaultFlush{1};
 // its turn, which is some 50 us unless the scheduler takes its processor away.
 constexpr std::chrono::milliseconds kWritersGrace{250};
 
+}  // namespace
+
 Work finish_at_once(Request& request, Status outcome) {
+  if (request.device_part) request.device_part->end(outcome);
   if (request.on_complete) request.on_complete(outcome);
   return Work{std::move(outcome)};
 }
-
-}  // namespace
 
 CommunicatorImpl::CommunicatorImpl(RuntimeImpl& runtime, CommunicatorOptions options,
                                    const Config& config)
@@ -72,7 +74,7 @@ Work CommunicatorImpl::submit(Request&& request) {
     meet();
   }
   if (is_message(request)) return submit_message(std::move(request));
-  if (request.synchronous) {
+  if (request.synchronous && request.device_part == nullptr) {
     if (auto work = try_inline(request)) return *std::move(work);
   }
   return enqueue(std::move(request));
@@ -236,13 +238,19 @@ void CommunicatorImpl::start(const Request& request) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
   watch_->begin(signature, request);
-  const Plan& plan = plans_.get(request, *group_);
-  const Status started = execution_->start(plan, request, signature);
-  if (!started.ok()) fail(started);
+  awaits_device_ = request.device_part != nullptr;
+  if (!awaits_device_.load()) carry_out(request, signature);
   if (group_->board->has_fault()) inspect();
 }
 
+void CommunicatorImpl::carry_out(const Request& request, const Signature& signature) {
+  const Plan& plan = plans_.get(request, *group_);
+  const Status started = execution_->start(plan, request, signature);
+  if (!started.ok()) fail(started);
+}
+
 bool CommunicatorImpl::advance() {
+  if (awaits_device_.load(std::memory_order_relaxed)) return advance_device();
   Result<bool> started = execution_->advance();
   if (!started.ok()) {
     fail(started.status());
@@ -266,6 +274,7 @@ bool CommunicatorImpl::advance_provider() {
 
 void CommunicatorImpl::finish_current(Status outcome) {
   running_ = false;
+  awaits_device_ = false;
   watch_->end();
   if (current_ != nullptr) {
     pending_.fetch_sub(1);
@@ -308,6 +317,7 @@ void CommunicatorImpl::fail(const Status& found) {
   if (running_) finish_current(failure_);
   if (mailbox_) {
     for (auto& work : mailbox_->abandon()) end_message(std::move(work), failure_);
+    for (auto& work : std::exchange(awaited_sends_, {})) end_message(std::move(work), failure_);
   }
   tell_dependent();
 }

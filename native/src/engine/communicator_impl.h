@@ -27,6 +27,9 @@ namespace smddp {
 
 class RuntimeImpl;
 
+/// Ends an operation before it is queued.
+Work finish_at_once(Request& request, Status outcome);
+
 /// One communicator's engine side: the queue of operations, the one that runs, and what ends them.
 ///
 /// Threads: `submit`, `connect`, `leave` and the accessors may be called from any thread; `drive`,
@@ -45,6 +48,7 @@ class CommunicatorImpl final : public CompletionSink,
   void meet();
   Work connect();
   Work submit(Request&& request);
+  void later(std::function<void()> task);
   void set_waiting(bool waiting);
   /// The first half of leaving: refuses new operations and tells the others, and `why`.
   void announce_leave(const std::string& why);
@@ -60,7 +64,9 @@ class CommunicatorImpl final : public CompletionSink,
   }
   /// Has something to do that nobody does. Whoever drops the baton and leaves work wakes the engine
   /// thread, so until then it may sleep.
-  bool needs_engine() const noexcept { return is_busy() && !baton_.is_taken(); }
+  bool needs_engine() const noexcept {
+    return is_busy() && !baton_.is_taken() && !awaits_only_device();
+  }
   /// Some of what it waits for comes over a network.
   bool waits_for_hosts() const noexcept {
     return phase_.load(std::memory_order_acquire) == Phase::kReady && group_->transport != nullptr;
@@ -87,6 +93,8 @@ class CommunicatorImpl final : public CompletionSink,
   static constexpr std::chrono::milliseconds kDependentPeriod{20};
   /// Between two looks at what peers wait for while nobody drives this rank.
   static constexpr std::chrono::milliseconds kServingPeriod{1};
+  /// Between two looks at a GPU that does not tell when it is done.
+  static constexpr std::chrono::milliseconds kDevicePeriod{1};
 
   void run_connector();
   std::optional<Work> try_inline(Request& request);
@@ -95,6 +103,12 @@ class CommunicatorImpl final : public CompletionSink,
   bool has_messages() const noexcept {
     return messages_pending_.load(std::memory_order_seq_cst) > 0;
   }
+  /// The GPU is not to be waited for awake: it has its work for a step of the training.
+  bool awaits_only_device() const noexcept {
+    return awaits_device_.load(std::memory_order_relaxed) && !has_messages() &&
+           !dependent_waits_.load();
+  }
+  bool has_awaited_sends() const noexcept { return sends_awaited_.load() > 0 && !failed_.load(); }
   bool is_vigilant() const noexcept { return dependent_waits_.load() && mailbox_ != nullptr; }
   Work enqueue(Request request);
   Status refusal() const;
@@ -111,10 +125,14 @@ class CommunicatorImpl final : public CompletionSink,
   Transport* only_news() const noexcept;
   bool start_next();
   void start(const Request& request);
+  void carry_out(const Request& request, const Signature& signature);
   bool advance();
+  bool advance_device();
   bool advance_provider();
   void wait_for_message(const WorkState& work);
   bool take_messages();
+  bool post_sends();
+  Status readiness(const WorkState& send) const;
   bool advance_messages();
   void end_message(std::shared_ptr<WorkState> work, const Status& outcome);
   void await_writers();
@@ -144,8 +162,10 @@ class CommunicatorImpl final : public CompletionSink,
   std::atomic<int> pending_{0};
   /// Messages that are not over.
   std::atomic<int> messages_pending_{0};
+  std::atomic<int> sends_awaited_{0};    ///< of them, sends that wait for their GPU
   std::atomic<int> messages_queued_{0};  ///< of them, not yet in the mailbox
   std::atomic<bool> dependent_waits_{false};
+  std::atomic<bool> awaits_device_{false};  ///< the running operation does; the baton holder's
   std::atomic<bool> failed_{false};
   std::atomic<bool> leaving_{false};  ///< no new operations
   std::atomic<bool> left_{false};     ///< somebody runs `leave`, or has
@@ -162,7 +182,8 @@ class CommunicatorImpl final : public CompletionSink,
   std::unique_ptr<MessageWatch> message_watch_;
   std::unique_ptr<Execution> execution_;
   PlanCache plans_;
-  std::uint64_t sequence_ = 0;  ///< of the next operation
+  std::vector<std::shared_ptr<WorkState>> awaited_sends_;  ///< whose turn has not come
+  std::uint64_t sequence_ = 0;                             ///< of the next operation
   bool running_ = false;
   std::shared_ptr<WorkState> current_;  ///< null while the running operation is the caller's own
   Status inline_outcome_;

@@ -25,7 +25,7 @@ void pause() { std::this_thread::sleep_for(std::chrono::microseconds{100}); }
 void CommunicatorImpl::announce_leave(const std::string& why) {
   if (in_forked_child()) return;
   leaving_.store(true);
-  if (phase_.load() != Phase::kReady) return;
+  if (phase_.load() != Phase::kReady || has_awaited_sends()) return;  // `leave` does it later
   while (!baton_.try_take()) {
     if (closed_.load()) return;  // another thread has left meanwhile
     ::sched_yield();
@@ -46,6 +46,8 @@ void CommunicatorImpl::leave(Deadline deadline, const std::string& why) {
   meeting_.cancel();
   const Deadline decision = Deadline::after(kClosingTime);
   while (is_connecting() && !decision.passed()) pause();
+  // What a GPU still has to bring would come after the goodbye, and nobody would wait for it.
+  while (has_awaited_sends() && !deadline.passed()) pause();
   announce_leave(why);
   // An operation that its caller drives is not counted, but he holds the baton. Asked first,
   // because he counts it before he drops that.

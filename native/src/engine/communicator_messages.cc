@@ -1,21 +1,31 @@
 // Messages between two ranks: submitted like collectives, and driven beside them.
 #include <sched.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "engine/communicator_impl.h"
+#include "engine/device_part.h"
 #include "engine/runtime_impl.h"
 
 namespace smddp {
+namespace {
+
+bool is_awaited_send(const Request& request) {
+  return request.message == MessageSide::kSend && request.device_part != nullptr;
+}
+
+}  // namespace
 
 Work CommunicatorImpl::submit_message(Request&& request) {
   messages_pending_.fetch_add(1, std::memory_order_seq_cst);
   // Either `leave` sees the count and waits for the push, or we see that it is too late.
   if (closed_.load(std::memory_order_seq_cst)) {
     messages_pending_.fetch_sub(1);
-    if (request.on_complete) request.on_complete(refusal());
-    return Work{refusal()};
+    return finish_at_once(request, refusal());
   }
+  if (is_awaited_send(request)) sends_awaited_.fetch_add(1);
   const Deadline deadline = Deadline::after(request.timeout);
   auto work = std::make_shared<WorkState>(std::move(request), deadline);
   if (drive_message(work)) {
@@ -38,7 +48,9 @@ bool CommunicatorImpl::drive_message(const std::shared_ptr<WorkState>& work) {
   take_messages();
   // One that this thread has queued before may still be on its way into the queue; a failed group
   // ends what is queued.
-  if (messages_queued_.load(std::memory_order_seq_cst) != 0 || failed_.load()) {
+  const bool is_send = work->request.message == MessageSide::kSend;
+  const bool waits = is_send && (work->request.device_part != nullptr || !awaited_sends_.empty());
+  if (messages_queued_.load(std::memory_order_seq_cst) != 0 || failed_.load() || waits) {
     drop_baton();
     return false;
   }
@@ -53,6 +65,7 @@ bool CommunicatorImpl::drive_message(const std::shared_ptr<WorkState>& work) {
   // The callback holds on to the handle, which holds on to the operation.
   if (const auto on_complete = std::exchange(work->request.on_complete, nullptr))
     on_complete(work->outcome());
+  work->request.device_part.reset();
   work->request.keep_alive.reset();
   return true;
 }
@@ -77,13 +90,50 @@ bool CommunicatorImpl::take_messages() {
     messages_queued_.fetch_sub(1, std::memory_order_seq_cst);
     std::shared_ptr<WorkState> work = std::move(next->self);
     took = true;
+    const bool is_send = work->request.message == MessageSide::kSend;
     if (failed_.load()) {
       end_message(std::move(work), failure_);
+    } else if (is_send && (work->request.device_part != nullptr || !awaited_sends_.empty())) {
+      awaited_sends_.push_back(std::move(work));
     } else {
       mailbox_->post(std::move(work));
     }
   }
+  if (!awaited_sends_.empty()) took |= post_sends();
   return took;
+}
+
+// Sends to one rank keep their order, also behind one whose data a GPU still has to bring.
+bool CommunicatorImpl::post_sends() {
+  std::vector<Rank> held;
+  bool moved = false;
+  for (auto& work : std::exchange(awaited_sends_, {})) {
+    const Rank peer = work->request.peer;
+    const bool in_turn = std::find(held.begin(), held.end(), peer) == held.end();
+    const Status ready = in_turn ? readiness(*work) : Status::again();
+    if (failed_.load()) {
+      end_message(std::move(work), failure_);
+    } else if (ready.is_again()) {
+      held.push_back(peer);
+      awaited_sends_.push_back(std::move(work));
+    } else if (ready.ok()) {
+      if (is_awaited_send(work->request)) sends_awaited_.fetch_sub(1);
+      mailbox_->post(std::move(work));
+      moved = true;
+    } else {
+      fail(ready);
+      end_message(std::move(work), failure_);
+    }
+  }
+  return moved;
+}
+
+Status CommunicatorImpl::readiness(const WorkState& send) const {
+  if (send.request.device_part == nullptr) return {};
+  Status ready = send.request.device_part->progress();
+  if (!ready.is_again() || !send.deadline.passed()) return ready;
+  return {StatusCode::kTimeout,
+          mailbox_->describe(send.request) + " timed out: this rank's GPU has not come to it"};
 }
 
 bool CommunicatorImpl::advance_messages() {

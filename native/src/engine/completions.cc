@@ -242,6 +242,7 @@ bool Completions::Crew::run(WorkState& work) {
   if (has_queued() && lookout_state_.load() == Lookout::kIdle) rouse_lookout();
   if (work.request.on_complete) work.request.on_complete(work.outcome());
   work.request.on_complete = nullptr;
+  work.request.device_part.reset();
   work.request.keep_alive.reset();
   finished_.fetch_add(1);
   if (turn_.compare_exchange_strong(turn, turn + 1)) return true;
@@ -260,7 +261,9 @@ Completions::~Completions() { crew_->stop(); }
 
 void Completions::hand_over(std::shared_ptr<WorkState> work) {
   std::call_once(started_, [this] { crew_->start(); });
-  crew_->push(std::move(work));
+  // What is handed over may destroy this object before `push` returns.
+  const std::shared_ptr<Crew> crew = crew_;
+  crew->push(std::move(work));
 }
 
 void Completions::note_start() noexcept { crew_->note_start(); }

@@ -18,6 +18,36 @@ std::size_t total(const std::vector<std::size_t>& counts) {
   return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
 }
 
+// FNV-1a; only equality across ranks matters.
+std::uint64_t hash_of(const std::vector<std::size_t>& counts) {
+  std::uint64_t hash = 14695981039346656037ULL;
+  for (const std::size_t count : counts) hash = (hash ^ count) * 1099511628211ULL;
+  return hash;
+}
+
+bool all_equal(const std::vector<std::size_t>& counts) {
+  return std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>{}) == counts.end();
+}
+
+Status check_message(const Request& request, Rank self, int world) {
+  const bool is_send = request.message == MessageSide::kSend;
+  const auto invalid = [is_send](const std::string& problem) {
+    return Status{StatusCode::kInvalidArgument, (is_send ? "send: " : "recv: ") + problem};
+  };
+  const bool is_any = !is_send && request.peer == kAnyRank;
+  if (!is_any && (request.peer < 0 || request.peer >= world)) {
+    return invalid("rank " + std::to_string(request.peer) + " is not a rank of this group of " +
+                   std::to_string(world));
+  }
+  if (request.peer == self || world == 1)
+    return invalid("a rank exchanges messages with other ranks only, not with itself");
+  const void* const buffer = is_send ? request.in : request.out;
+  if (buffer == nullptr && request.count > 0) return invalid("no buffer");
+  return Status{};
+}
+
+}  // namespace
+
 std::size_t in_count(const Request& request, Rank self, int world) {
   const auto ranks = static_cast<std::size_t>(world);
   const auto own = [&](const std::vector<std::size_t>& counts) {
@@ -63,36 +93,6 @@ std::size_t out_count(const Request& request, Rank self, int world) {
       return request.count;
   }
 }
-
-// FNV-1a; only equality across ranks matters.
-std::uint64_t hash_of(const std::vector<std::size_t>& counts) {
-  std::uint64_t hash = 14695981039346656037ULL;
-  for (const std::size_t count : counts) hash = (hash ^ count) * 1099511628211ULL;
-  return hash;
-}
-
-bool all_equal(const std::vector<std::size_t>& counts) {
-  return std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>{}) == counts.end();
-}
-
-Status check_message(const Request& request, Rank self, int world) {
-  const bool is_send = request.message == MessageSide::kSend;
-  const auto invalid = [is_send](const std::string& problem) {
-    return Status{StatusCode::kInvalidArgument, (is_send ? "send: " : "recv: ") + problem};
-  };
-  const bool is_any = !is_send && request.peer == kAnyRank;
-  if (!is_any && (request.peer < 0 || request.peer >= world)) {
-    return invalid("rank " + std::to_string(request.peer) + " is not a rank of this group of " +
-                   std::to_string(world));
-  }
-  if (request.peer == self || world == 1)
-    return invalid("a rank exchanges messages with other ranks only, not with itself");
-  const void* const buffer = is_send ? request.in : request.out;
-  if (buffer == nullptr && request.count > 0) return invalid("no buffer");
-  return Status{};
-}
-
-}  // namespace
 
 bool is_message(const Request& request) { return request.message != MessageSide::kNone; }
 

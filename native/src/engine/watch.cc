@@ -28,6 +28,7 @@ Watch::Watch(Group& group, const Config& config)
 void Watch::begin(const Signature& operation, const Request& request) {
   operation_ = operation;
   name_ = request.name;
+  on_device_ = request.device_part != nullptr;
   running_ = true;
   timeout_ = request.timeout;
   clock_runs_ = false;
@@ -63,6 +64,7 @@ Status Watch::inspect(const Execution& execution) {
   start_clock();
   if (!group_.board->has_fault()) look_for_the_dead();
   if (!group_.board->has_fault()) look_for_leavers();
+  if (on_device_ && !group_.board->has_fault()) static_cast<void>(compare());
   if (!group_.board->has_fault()) look_at_the_clock(execution);
   return verdict();
 }
@@ -196,6 +198,16 @@ void Watch::look_for_leavers() {
   }
 }
 
+Status Watch::compare() {
+  for (const Rank rank : group_.local_ranks()) {
+    const auto theirs = group_.board->started_as(rank, operation_.sequence);
+    if (!theirs || *theirs == operation_) continue;
+    report_difference(rank, *theirs);
+    return group_.board->fault().status;
+  }
+  return Status{};
+}
+
 void Watch::look_at_the_clock(const Execution& execution) {
   const auto now = Clock::now();
   if (now >= next_announcement_) {
@@ -215,8 +227,19 @@ bool Watch::is_local(Rank rank) const {
 
 Suspects Watch::suspects(const Execution& execution) const {
   return find_suspects(
-      {*group_.board, group_.placement, group_.self, operation_.sequence, execution.waiting_for()},
+      {*group_.board, group_.placement, group_.self, operation_.sequence, missed(execution)},
       Clock::now());
+}
+
+// A GPU does not say for whom it waits. Ranks of other hosts that wait in the operation have told.
+std::vector<Rank> Watch::missed(const Execution& execution) const {
+  if (!on_device_) return execution.waiting_for();
+  std::vector<Rank> ranks;
+  for (Rank rank = 0; rank < group_.placement.world(); ++rank) {
+    if (!is_local(rank) && group_.board->started(rank) <= operation_.sequence)
+      ranks.push_back(rank);
+  }
+  return ranks;
 }
 
 // So everybody can tell at the deadline who has not started, and who only waits for another.
@@ -236,7 +259,7 @@ void Watch::expire(const Execution& execution) {
   if (!sure && now < deadline_.at() + kSecondHandGrace) return;
   std::string why = "; nothing is missing";
   if (!found.missing.empty()) {
-    why = "; missing: " + culprits(found.missing, "has not started it");
+    why = "; missing: " + not_started(found.missing);
   } else if (!found.stuck.empty()) {
     why = "; " + culprits(found.stuck, "makes no progress");
   }
@@ -273,6 +296,17 @@ std::string Watch::culprits(const std::vector<Rank>& ranks, const std::string& w
   for (const Rank rank : ranks) {
     if (!text.empty()) text += "; ";
     text += group_.name_of(rank) + " " + what + last_seen(rank);
+  }
+  return text;
+}
+
+// A rank of another host may be through with an operation of its GPU, and say nothing of it.
+std::string Watch::not_started(const std::vector<Rank>& ranks) const {
+  std::string text;
+  for (const Rank rank : ranks) {
+    const bool is_certain = !on_device_ || is_local(rank);
+    text += (text.empty() ? "" : "; ") +
+            culprits({rank}, is_certain ? "has not started it" : "has not said that it started it");
   }
   return text;
 }

@@ -31,6 +31,12 @@ class Watch {
   /// For an operation whose time has run since it was submitted.
   void set_deadline(Deadline deadline) noexcept;
   Deadline deadline();
+  /// The GPU has done its part.
+  void off_device() noexcept { on_device_ = false; }
+  /// Whether the ranks of this host that are at the same operation called the same; else the
+  /// failure, which is on the board then. What GPUs send each other shows nobody what it belongs
+  /// to. Other hosts say so while they wait.
+  Status compare();
   void end();
   /// The failure that ends the running operation, ok while there is none. It is on the board when
   /// this returns.
@@ -75,6 +81,8 @@ class Watch {
   void announce(const Execution& execution);
   void warn(const Execution& execution);
   Suspects suspects(const Execution& execution) const;
+  std::vector<Rank> missed(const Execution& execution) const;
+  std::string not_started(const std::vector<Rank>& ranks) const;
   bool is_local(Rank rank) const;
   std::string operation() const;
   std::string last_seen(Rank rank) const;
@@ -86,7 +94,8 @@ class Watch {
 
   Signature operation_;
   std::string name_;
-  bool running_ = false;  ///< the operation; else it is the last one
+  bool on_device_ = false;  ///< a GPU does the operation, or brings what it needs
+  bool running_ = false;    ///< the operation; else it is the last one
   std::chrono::milliseconds timeout_{0};
   bool clock_runs_ = false;  ///< the next three are valid
   Deadline deadline_ = Deadline::never();

@@ -4,6 +4,7 @@
 
 #include "base/futex.h"
 #include "base/pause.h"
+#include "engine/device_part.h"
 
 namespace smddp {
 namespace {
@@ -18,6 +19,7 @@ constexpr std::chrono::seconds kLongestSleep{1};
 
 void WorkState::finish(Status outcome) noexcept {
   outcome_ = std::move(outcome);
+  if (request.device_part) request.device_part->end(outcome_);
   if (word_.exchange(kDone, std::memory_order_acq_rel) == kSleeping) futex_wake_all(word_);
 }
 

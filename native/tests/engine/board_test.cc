@@ -30,6 +30,33 @@ TEST_CASE_FIXTURE(Fixture, "a rank's progress never goes back") {
   CHECK(board.started(3) == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture, "what a rank has started is told while it is at it, and only then") {
+  const Signature seventh{.sequence = 7, .count = 3, .collective = Collective::kAllReduce};
+  CHECK_FALSE(board.started_as(1, 7).has_value());
+  board.set_started(1, seventh);
+  CHECK(board.started_as(1, 7) == seventh);
+  CHECK_FALSE(board.started_as(1, 6).has_value());
+  CHECK_FALSE(board.started_as(1, 8).has_value());
+  board.set_started(1, Signature{.sequence = 8});
+  CHECK_FALSE(board.started_as(1, 7).has_value());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a signature is never read half of one and half of the next") {
+  constexpr std::uint64_t kLast = 200'000;
+  std::thread writer{[this] {
+    for (std::uint64_t i = 1; i <= kLast; ++i)
+      board.set_started(2, Signature{.sequence = i, .count = i, .counts_hash = ~i});
+  }};
+  bool is_whole = true;
+  for (std::uint64_t seen = 0; seen <= kLast; seen = board.started(2)) {
+    if (seen == 0) continue;
+    const auto read = board.started_as(2, seen - 1);
+    is_whole &= !read || (read->count == seen - 1 && read->counts_hash == ~(seen - 1));
+  }
+  writer.join();
+  CHECK(is_whole);
+}
+
 TEST_CASE_FIXTURE(Fixture, "that a rank waits is forgotten when it stops saying so") {
   const auto now = Deadline::Clock::now();
   CHECK_FALSE(board.waits_for(3, now).has_value());

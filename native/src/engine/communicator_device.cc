@@ -1,0 +1,29 @@
+// Operations that a GPU takes part in: waited for in their turn, then carried out, or over.
+#include "engine/communicator_impl.h"
+#include "engine/device_part.h"
+#include "engine/request_check.h"
+
+namespace smddp {
+
+// What others have to tell comes in meanwhile.
+bool CommunicatorImpl::advance_device() {
+  const bool moved = group_->transport != nullptr && group_->transport->progress(*this);
+  if (!running_) return true;
+  const Request& request = current_->request;
+  Status reached = request.device_part->progress();
+  if (reached.is_again()) return moved;
+  awaits_device_ = false;
+  // A GPU may get through what its ranks did not agree on.
+  if (reached.ok() && request.device_part->is_all()) reached = watch_->compare();
+  if (!reached.ok()) {
+    fail(reached);
+  } else if (request.device_part->is_all()) {
+    finish_current(Status{});
+  } else {
+    watch_->off_device();
+    carry_out(request, to_signature(request, sequence_ - 1));
+  }
+  return true;
+}
+
+}  // namespace smddp
