@@ -9,13 +9,19 @@
 
 namespace smddp {
 
+std::string boot_id() {
+  std::string id;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::getline(file, id);
+  return id;
+}
+
 Result<std::string> host_id(const std::string& override_id) {
   // The prefix keeps a chosen name apart from every boot id.
   if (!override_id.empty()) return "name:" + override_id;
   constexpr const char* kAdvice = "; set SMDDP_HOST_ID to a name that differs between hosts";
-  std::string boot_id;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  if (!std::getline(file, boot_id) || boot_id.empty()) {
+  const std::string boot = boot_id();
+  if (boot.empty()) {
     return Status{
         StatusCode::kSystem,
         std::string("cannot read /proc/sys/kernel/random/boot_id, which tells hosts apart") +
@@ -26,7 +32,7 @@ Result<std::string> host_id(const std::string& override_id) {
     const Status why = errno_status("cannot look at /proc/self/ns/net, which tells hosts apart");
     return Status{why.code(), why.message() + kAdvice};
   }
-  return "boot:" + boot_id + ":net:" + std::to_string(network.st_ino);
+  return "boot:" + boot + ":net:" + std::to_string(network.st_ino);
 }
 
 std::string host_name() {

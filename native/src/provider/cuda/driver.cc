@@ -10,13 +10,6 @@ namespace smddp {
 namespace cuda {
 namespace {
 
-std::string text_of(const DriverTable& driver, int error) {
-  const char* text = nullptr;
-  if (driver.get_error_string(error, &text) != 0 || text == nullptr)
-    return "error " + std::to_string(error);
-  return text;
-}
-
 std::string name_of(const DriverTable& driver, int ordinal) {
   int device = 0;
   std::array<char, 128> name{};
@@ -26,18 +19,49 @@ std::string name_of(const DriverTable& driver, int ordinal) {
   return name.data();
 }
 
+// The names are those of the newest form of each function; a suffix is part of it.
+bool bind(void* library, DriverTable& table) {
+  return find_symbol(library, "cuInit", table.init) &&
+         find_symbol(library, "cuDriverGetVersion", table.driver_get_version) &&
+         find_symbol(library, "cuDeviceGetCount", table.device_get_count) &&
+         find_symbol(library, "cuDeviceGet", table.device_get) &&
+         find_symbol(library, "cuDeviceGetName", table.device_get_name) &&
+         find_symbol(library, "cuGetErrorString", table.get_error_string) &&
+         find_symbol(library, "cuDeviceGetUuid_v2", table.device_get_uuid) &&
+         find_symbol(library, "cuDeviceGetPCIBusId", table.device_get_pci_bus_id) &&
+         find_symbol(library, "cuDeviceGetAttribute", table.device_get_attribute) &&
+         find_symbol(library, "cuDevicePrimaryCtxRetain", table.primary_context_retain) &&
+         find_symbol(library, "cuDevicePrimaryCtxRelease_v2", table.primary_context_release) &&
+         find_symbol(library, "cuCtxPushCurrent_v2", table.context_push) &&
+         find_symbol(library, "cuCtxPopCurrent_v2", table.context_pop) &&
+         find_symbol(library, "cuMemHostAlloc", table.mem_host_alloc) &&
+         find_symbol(library, "cuMemFreeHost", table.mem_free_host) &&
+         find_symbol(library, "cuMemcpyDtoHAsync_v2", table.copy_to_host) &&
+         find_symbol(library, "cuMemcpyHtoDAsync_v2", table.copy_to_device) &&
+         find_symbol(library, "cuMemcpyDtoDAsync_v2", table.copy_on_device) &&
+         find_symbol(library, "cuEventCreate", table.event_create) &&
+         find_symbol(library, "cuEventDestroy_v2", table.event_destroy) &&
+         find_symbol(library, "cuEventRecord", table.event_record) &&
+         find_symbol(library, "cuEventQuery", table.event_query) &&
+         find_symbol(library, "cuStreamWaitValue32_v2", table.stream_wait_value) &&
+         find_symbol(library, "cuStreamIsCapturing", table.stream_is_capturing) &&
+         find_symbol(library, "cuThreadExchangeStreamCaptureMode", table.exchange_capture_mode) &&
+         find_symbol(library, "cuLaunchHostFunc", table.launch_host_function);
+}
+
 }  // namespace
 
+std::string text_of(const DriverTable& driver, int error) {
+  const char* text = nullptr;
+  if (driver.get_error_string(error, &text) != 0 || text == nullptr)
+    return "error " + std::to_string(error);
+  return text;
+}
+
 Result<DriverTable> load_driver() {
-  void* const handle = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  void* const library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   DriverTable table;
-  if (handle != nullptr && find_symbol(handle, "cuInit", table.init) &&
-      find_symbol(handle, "cuDriverGetVersion", table.driver_get_version) &&
-      find_symbol(handle, "cuDeviceGetCount", table.device_get_count) &&
-      find_symbol(handle, "cuDeviceGet", table.device_get) &&
-      find_symbol(handle, "cuDeviceGetName", table.device_get_name) &&
-      find_symbol(handle, "cuGetErrorString", table.get_error_string))
-    return table;
+  if (library != nullptr && bind(library, table)) return table;
   return Status{StatusCode::kConfig, std::string{"no CUDA driver: "} + ::dlerror()};
 }
 

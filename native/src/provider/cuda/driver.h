@@ -1,9 +1,21 @@
 #pragma once
 
+#include <cstddef>
+#include <string>
+
 #include "smddp/cuda.h"
 #include "smddp/status.h"
 
 namespace smddp::cuda {
+
+// The driver's handles; the runtime's are the same.
+using Context = void*;
+using Stream = void*;  ///< null: the legacy default stream
+using Event = void*;
+using Address = unsigned long long;  ///< of device memory, or of pinned memory as the GPU sees it
+using HostFunction = void (*)(void* data);
+
+inline constexpr int kNotReady = 600;  ///< CUDA_ERROR_NOT_READY
 
 /// Functions of the CUDA driver, as libcuda.so.1 has them (docs.nvidia.com/cuda: driver API), or as
 /// a test makes them. They return 0 when all went well.
@@ -14,10 +26,37 @@ struct DriverTable {
   int (*device_get)(int* device, int ordinal) = nullptr;
   int (*device_get_name)(char* name, int size, int device) = nullptr;
   int (*get_error_string)(int error, const char** text) = nullptr;
+
+  int (*device_get_uuid)(char* uuid, int device) = nullptr;
+  int (*device_get_pci_bus_id)(char* id, int size, int device) = nullptr;
+  int (*device_get_attribute)(int* value, int attribute, int device) = nullptr;
+  int (*primary_context_retain)(Context* context, int device) = nullptr;
+  int (*primary_context_release)(int device) = nullptr;
+  int (*context_push)(Context context) = nullptr;
+  int (*context_pop)(Context* context) = nullptr;
+
+  int (*mem_host_alloc)(void** memory, std::size_t bytes, unsigned flags) = nullptr;
+  int (*mem_free_host)(void* memory) = nullptr;
+  int (*copy_to_host)(void* to, Address from, std::size_t bytes, Stream stream) = nullptr;
+  int (*copy_to_device)(Address to, const void* from, std::size_t bytes, Stream stream) = nullptr;
+  int (*copy_on_device)(Address to, Address from, std::size_t bytes, Stream stream) = nullptr;
+
+  int (*event_create)(Event* event, unsigned flags) = nullptr;
+  int (*event_destroy)(Event event) = nullptr;
+  int (*event_record)(Event event, Stream stream) = nullptr;
+  int (*event_query)(Event event) = nullptr;
+
+  int (*stream_wait_value)(Stream stream, Address word, unsigned value, unsigned flags) = nullptr;
+  int (*stream_is_capturing)(Stream stream, int* status) = nullptr;
+  int (*exchange_capture_mode)(int* mode) = nullptr;
+  int (*launch_host_function)(Stream stream, HostFunction function, void* data) = nullptr;
 };
 
-/// kConfig: this machine has none.
+/// kConfig: this machine has none, or one that lacks a function.
 Result<DriverTable> load_driver();
+
+/// What the driver calls an error.
+std::string text_of(const DriverTable& driver, int error);
 
 CudaFacts facts_of(const DriverTable& driver);
 

@@ -95,9 +95,13 @@ Status Communicator::finalize() {
 
 void Communicator::abort() {
   if (comm_ == nullptr) return;
-  failure_ = {StatusCode::kAborted, doing("running operations") + ": this rank has aborted them"};
+  if (failure_.ok()) {
+    failure_ = {StatusCode::kAborted, doing("running operations") + ": this rank has aborted them"};
+  }
   end();
 }
+
+void Communicator::forget() noexcept { comm_ = nullptr; }
 
 void Communicator::end() noexcept {
   if (comm_ != nullptr) library_.table.comm_abort(std::exchange(comm_, nullptr));
@@ -114,7 +118,6 @@ Status Communicator::take(ResultCode code, const std::string& doing_what) {
 /// NCCL's own rule: after an error a communicator can only be aborted.
 Status Communicator::fail(ResultCode code, const std::string& doing_what) {
   failure_ = to_status(library_, code, comm_, doing(doing_what));
-  end();
   return failure_;
 }
 

@@ -25,8 +25,8 @@ struct Membership {
 /// One rank's place in a group of GPUs. NCCL works for it in the background, so that a rank that
 /// never comes ends in an error at the deadline: from "again" until `progress` is ok nothing can be
 /// enqueued, and what was may not be on its stream yet. Driven by one thread at a time; the GPU
-/// that is current when it is made has to be current in every call. Its end, a failure and the last
-/// `progress` after `leave` wait for NCCL's own threads.
+/// that is current when it is made has to be current in every call. Its end, `abort` and the last
+/// `progress` after `leave` wait for NCCL's own threads, and for its kernels to end.
 class Communicator {
  public:
   /// What all ranks of a group join with; one of them makes it.
@@ -47,16 +47,19 @@ class Communicator {
   Status enqueue(std::span<const Request> requests, Stream stream);
 
   /// Ok when all that was begun is done on this side (not by the GPU); "again" until then. The
-  /// failure, for good, once anything has failed, also on the GPU or on another rank.
+  /// failure, for good, once anything has failed, also on the GPU or on another rank. Then `abort`
+  /// is what is left to do, where the caller may wait: kernels may still be on the streams.
   Status progress();
 
   /// Begins to leave in order, after what goes on in the background and what is on the streams.
   /// `progress` says when; then the communicator is gone.
   Status leave();
 
-  /// Ends what is on the streams, and the communicator: kAborted from then on. Others find out by
-  /// themselves.
+  /// Ends what is on the streams, and the communicator: kAborted from then on, unless it had failed
+  /// before. Others find out by themselves.
   void abort();
+  /// Leaves NCCL's part of it to the end of the process.
+  void forget() noexcept;
 
  private:
   Communicator(const Library& library, const Membership& membership);
