@@ -85,6 +85,11 @@ class Config:
     partials: str
     algorithm: str
     ofi_provider: str
+    gpu_collectives: str
+    nccl_paths: list[str]
+    nccl_min_ctas: int
+    nccl_max_ctas: int
+    nccl_cta_policy: str
     timeout: timedelta
     slow_warning: timedelta
     leave_grace: timedelta

@@ -10,10 +10,18 @@ __all__ = ["nccl_paths"]
 _LIBRARY = Path("nccl", "lib", "libnccl.so.2")
 
 
-def nccl_paths() -> list[str]:
-    """Return the path of each libnccl.so.2 that NVIDIA's wheels (nvidia-nccl-cu13) brought to this environment."""
+def nccl_paths(wanted: str = "") -> list[str]:
+    """Where to look for libnccl.so.2, the first place first.
+
+    Args:
+        wanted: a path that goes before all others, if it is not empty.
+
+    Returns:
+        That path, and each that NVIDIA's wheels (nvidia-nccl-cu13) brought to this environment.
+    """
+    first = [wanted] if wanted else []
     nvidia = importlib.util.find_spec("nvidia")
     if nvidia is None or nvidia.submodule_search_locations is None:
-        return []
+        return first
     places = (Path(folder) / _LIBRARY for folder in nvidia.submodule_search_locations)
-    return [str(place) for place in places if place.is_file()]
+    return first + [str(place) for place in places if place.is_file()]

@@ -28,6 +28,13 @@ def test_nccl_of_a_wheel_is_found(site: Path) -> None:
     assert nccl_paths()[0] == str(library)
 
 
+def test_a_library_that_is_wanted_goes_first(site: Path) -> None:
+    library = site / "nvidia" / "nccl" / "lib" / "libnccl.so.2"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    assert nccl_paths("/opt/libnccl.so.2")[:2] == ["/opt/libnccl.so.2", str(library)]
+
+
 def test_other_wheels_of_nvidia_bring_none(site: Path) -> None:
     (site / "nvidia" / "cublas").mkdir(parents=True)
     assert str(site) not in "".join(nccl_paths())

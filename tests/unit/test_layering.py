@@ -26,6 +26,7 @@ LAYERS = {
     "transport": BELOW,
     "bootstrap": BELOW,
     "engine": {"plan", "provider", "transport", "bootstrap"} | BELOW,
+    "device": {"engine", "plan", "provider"} | BELOW,
 }
 PUBLIC = "smddp"
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace smddp {
 
@@ -25,7 +26,12 @@ struct Config {
   std::string order = "canonical";  ///< any: sums in other orders too
   std::string partials = "native";  ///< fp32: what partial sums of 16-bit floats are between hosts
   std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest
-  std::string ofi_provider = "auto";               ///< libfabric's provider for transport ofi
+  std::string ofi_provider = "auto";     ///< libfabric's provider for transport ofi
+  std::string gpu_collectives = "auto";  ///< on CUDA tensors: auto, nccl, host, hierarchical
+  std::vector<std::string> nccl_paths;   ///< where to look for NCCL, unless it is loaded already
+  int nccl_min_ctas = 0;                 ///< of each of its kernels; 0: NCCL's choice
+  int nccl_max_ctas = 0;
+  std::string nccl_cta_policy = "default";         ///< or efficiency, zero
   std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none
   std::chrono::milliseconds slow_warning{10'000};  ///< one log line after this much waiting
   std::chrono::milliseconds leave_grace{2'000};    ///< longest flush when leaving in order

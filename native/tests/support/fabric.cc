@@ -68,15 +68,18 @@ World::World(const Fabric& fabric, int size)
       store_(std::make_shared<MemoryStore>()) {}
 
 std::unique_ptr<Communicator> World::join(Rank rank, const std::string& group) const {
-  return value_or_throw(runtime_->create_communicator(
-      CommunicatorOptions{rank, size_, group, store_}, test_config(fabric_, rank, size_)));
+  return value_or_throw(runtime_->create_communicator(options(rank, group), config(rank)));
 }
 
 std::unique_ptr<KeyedCommunicator> World::join_keyed(Rank rank) const {
-  return value_or_throw(KeyedCommunicator::create(*runtime_,
-                                                  CommunicatorOptions{rank, size_, "keyed", store_},
-                                                  test_config(fabric_, rank, size_)));
+  return value_or_throw(KeyedCommunicator::create(*runtime_, options(rank, "keyed"), config(rank)));
 }
+
+CommunicatorOptions World::options(Rank rank, const std::string& group) const {
+  return {rank, size_, group, store_};
+}
+
+Config World::config(Rank rank) const { return test_config(fabric_, rank, size_); }
 
 void World::run(const std::function<void(Rank)>& body) const {
   std::mutex mutex;

@@ -38,6 +38,10 @@ class World {
   /// This rank's member of the group of that name; throws when there is none to be had.
   std::unique_ptr<Communicator> join(Rank rank, const std::string& group = "world") const;
   std::unique_ptr<KeyedCommunicator> join_keyed(Rank rank) const;
+  // What those are made of, for others that are made of it too.
+  Runtime& runtime() const { return *runtime_; }
+  CommunicatorOptions options(Rank rank, const std::string& group) const;
+  Config config(Rank rank) const;
   /// Runs `body(rank)` on one thread per rank and rethrows the first failure.
   void run(const std::function<void(Rank)>& body) const;
 

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "smddp/status.h"
+#include "smddp/types.h"
+
+#include "provider/cuda/gpu.h"
+#include "topology/placement.h"
+
+namespace smddp {
+
+/// What a user wants, or the ranks have chosen, for collectives on GPUs.
+enum class GpuCollectives : std::uint8_t { kAuto, kNccl, kHost, kHierarchical };
+
+/// kConfig says what there is.
+Result<GpuCollectives> parse_gpu_collectives(const std::string& text);
+
+/// What a rank tells the others about its GPU.
+struct GpuFacts {
+  cuda::Identity gpu{};
+  std::uint64_t machine = 0;  ///< equal for ranks on one machine, whatever hosts they take it for
+  std::int32_t nccl_version = 0;  ///< 0: it has none
+  GpuCollectives wanted = GpuCollectives::kAuto;
+  bool shares_gpus = false;  ///< its NCCL is to serve ranks on one GPU too
+
+  static constexpr std::size_t kBytes = 48;
+};
+std::vector<std::byte> encode(const GpuFacts& facts);
+GpuFacts decode_gpu_facts(std::span<const std::byte> bytes);
+
+/// By what a group's operations go, the same on all ranks as all know the same.
+struct GpuChoice {
+  GpuCollectives way = GpuCollectives::kHost;  ///< not kAuto
+  std::string why_not{};  ///< for people, where NCCL would have been taken; else empty
+};
+/// `facts` by rank, `labels` as in CommunicatorOptions. kConfig: the ranks want different things,
+/// or what cannot be.
+Result<GpuChoice> choose(const std::vector<GpuFacts>& facts, const Placement& placement,
+                         const std::vector<Rank>& labels);
+
+}  // namespace smddp

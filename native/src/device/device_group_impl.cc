@@ -1,0 +1,253 @@
+#include "device/device_group_impl.h"
+
+#include <thread>
+
+#include "base/fork_guard.h"
+#include "base/rank_label.h"
+#include "engine/communicator_impl.h"
+#include "engine/request_check.h"
+#include "plan/traits.h"
+#include "provider/nccl/calls.h"
+
+namespace smddp {
+namespace {
+
+/// The operation without what belongs to its end.
+Request operation_of(const Request& request) {
+  return {.collective = request.collective,
+          .dtype = request.dtype,
+          .op = request.op,
+          .root = request.root,
+          .in = request.in,
+          .out = request.out,
+          .count = request.count,
+          .counts = request.counts,
+          .send_counts = request.send_counts};
+}
+
+}  // namespace
+
+DeviceGroupImpl::DeviceGroupImpl(std::shared_ptr<cuda::Gpu> gpu, CommunicatorOptions options,
+                                 const Config& config, std::shared_ptr<Communicator> messages,
+                                 Maker make)
+    : gpu_(std::move(gpu)),
+      options_(std::move(options)),
+      config_(config),
+      messages_(std::move(messages)),
+      pool_(std::make_shared<StagingPool>(gpu_)),
+      make_(std::move(make)),
+      meeting_(gpu_, options_, config_) {}
+
+Status DeviceGroupImpl::explained(const Status& failure) const {
+  const Rank label = label_of(options_.labels, options_.rank);
+  return {failure.code(), "rank " + std::to_string(label) + ": " + failure.message()};
+}
+
+Status DeviceGroupImpl::meet() {
+  if (is_alone() || has_met_.load(std::memory_order_acquire)) return {};
+  const std::lock_guard lock{meeting_mutex_};
+  if (has_met_.load()) return {};
+  SMDDP_RETURN_IF_ERROR(meeting_failure_);
+  Status outcome = meeting_.go_on(*members_);
+  if (outcome.is_again()) return outcome;
+  if (outcome.ok()) outcome = settle();
+  if (outcome.ok()) return {};
+  // The others shall hear of it, as they may be through with the meeting.
+  members_->leave(std::chrono::milliseconds{0}, outcome.message());
+  if (meeting_.nccl() != nullptr) meeting_.nccl()->abort();
+  return meeting_failure_ = outcome;
+}
+
+/// Keeps what the meeting has come to.
+Status DeviceGroupImpl::settle() {
+  nccl_ = meeting_.nccl();
+  adds_float8_ = meeting_.adds_float8();
+  if (meeting_.way() == GpuCollectives::kHierarchical) {
+    const Placement& placement = meeting_.placement();
+    const int host = placement.host_of(options_.rank);
+    const HostPlace place{placement.local_rank(options_.rank), placement.ranks_on_smallest_host()};
+    CommunicatorOptions column{.rank = host, .world = placement.hosts(), .store = options_.store};
+    column.name = options_.name + "/" + std::to_string(place.rank);
+    for (int other = 0; other < placement.hosts(); ++other) {
+      const Rank member = placement.ranks_on(other)[static_cast<std::size_t>(place.rank)];
+      column.labels.push_back(label_of(options_.labels, member));
+    }
+    Result<std::unique_ptr<Communicator>> between = make_(std::move(column));
+    if (!between.ok()) return between.status();
+    hierarchy_ = std::make_unique<Hierarchy>(gpu_, nccl_, std::move(between).value(), place);
+  }
+  has_met_.store(true, std::memory_order_release);
+  return {};
+}
+
+Work DeviceGroupImpl::submit(Request request, cuda::Stream stream) {
+  if (in_forked_child()) return members_->submit(std::move(request));  // which refuses it
+  if (Status wrong = check_request(request, options_.rank, options_.world); !wrong.ok())
+    return finish_at_once(request, explained(wrong));
+  complete_request(request, options_.rank, options_.world);
+  request.synchronous = false;
+  if (request.timeout.count() <= 0) request.timeout = config_.timeout;
+  const Result<bool> captured = gpu_->is_capturing(stream);
+  if (!captured.ok()) return finish_at_once(request, explained(captured.status()));
+  if (is_message(request)) {
+    if (captured.value()) return refuse_capture(request);
+    return submit_message(std::move(request), stream);
+  }
+  Status met = meet();
+  while (met.is_again()) met = meet();
+  if (!met.ok()) return finish_at_once(request, std::move(met));
+  if (captured.value()) return submit_captured(std::move(request), stream);
+  if (hierarchy_ != nullptr && hierarchy_->suits(request))
+    return submit_in_levels(std::move(request), stream);
+  return stays_on_gpu(request) ? submit_on_stream(std::move(request), stream)
+                               : submit_staged(std::move(request), stream);
+}
+
+bool DeviceGroupImpl::stays_on_gpu(const Request& request) const {
+  if (is_alone()) return true;
+  if (nccl_ == nullptr || hierarchy_ != nullptr) return false;
+  const bool is_float8 =
+      request.dtype == DType::kFloat8E4m3fn || request.dtype == DType::kFloat8E5m2;
+  if (is_float8 && is_reducing(request.collective) && !adds_float8_) return false;
+  return nccl::check_request(request, nccl_->library().version).ok();
+}
+
+Work DeviceGroupImpl::refuse_capture(Request& request) const {
+  const std::string what{is_message(request) ? "message"
+                                             : std::string{name_of(request.collective)}};
+  return finish_at_once(
+      request, explained({StatusCode::kInvalidArgument,
+                          what + ": it goes through host memory, and so cannot be captured in a "
+                                 "CUDA graph; collectives can where NCCL serves all ranks"}));
+}
+
+// A graph runs as often as its user likes, and when he likes: there is no end to look for here.
+Work DeviceGroupImpl::submit_captured(Request request, cuda::Stream stream) {
+  if (!stays_on_gpu(request)) return refuse_capture(request);
+  const std::lock_guard lock{order_};
+  if (nccl_ != nullptr) nccl_->set_captured();
+  const Deadline deadline = Deadline::after(request.timeout);
+  return finish_at_once(request, put_on_stream(request, stream, [&] { return deadline.passed(); }));
+}
+
+Work DeviceGroupImpl::submit_on_stream(Request request, cuda::Stream stream) {
+  const Request operation = operation_of(request);
+  return look_after(std::move(request), stream, [&](const auto& part) {
+    return put_on_stream(operation, stream, [&] { return part->has_ended(); });
+  });
+}
+
+Work DeviceGroupImpl::submit_in_levels(Request request, cuda::Stream stream) {
+  Request operation = operation_of(request);
+  operation.timeout = request.timeout;
+  return look_after(std::move(request), stream, [&](const auto& part) {
+    const Hierarchy::Ends ends{.owner = shared_from_this(),
+                               .pool = *pool_,
+                               .is_over = [&] { return part->has_ended(); },
+                               .on_failure = [part](const Status& why) { part->set_failed(why); }};
+    return hierarchy_->enqueue(operation, stream, ends);
+  });
+}
+
+/// Lets the engine look after what `put` puts on the stream.
+Work DeviceGroupImpl::look_after(Request request, cuda::Stream stream, const Put& put) {
+  const auto part =
+      std::make_shared<StreamOperation>(gpu_, nccl_, std::exchange(request.keep_alive, nullptr));
+  request.keep_alive = part;  // so that it is not dropped on the engine thread
+  request.device_part = part;
+  const std::lock_guard lock{order_};
+  // First, so that the engine looks after it while NCCL makes connections.
+  last_ = members_->submit(std::move(request));
+  if (part->has_ended()) return last_;
+  if (const Status begun = put(part); begun.ok()) {
+    part->set_enqueued(stream);
+  } else {
+    part->set_failed(begun);
+    members_->wake();
+  }
+  return last_;
+}
+
+Status DeviceGroupImpl::put_on_stream(const Request& request, cuda::Stream stream,
+                                      const std::function<bool()>& is_over) {
+  if (!is_alone()) return nccl_->enqueue({&request, 1}, stream, is_over);
+  if (request.in == nullptr || request.out == nullptr) return {};
+  const std::size_t count = out_count(request, options_.rank, options_.world);
+  return gpu_->copy_on_device(request.out, request.in, count * size_of(request.dtype), stream);
+}
+
+Work DeviceGroupImpl::submit_staged(Request request, cuda::Stream stream) {
+  const auto operation = staged(std::move(request));
+  const std::lock_guard lock{order_};
+  static_cast<void>(operation->enqueue(*pool_, stream));  // it tells the engine of a failure
+  return last_ = members_->submit(operation->on_host());
+}
+
+Work DeviceGroupImpl::submit_message(Request request, cuda::Stream stream) {
+  const bool is_send = request.message == MessageSide::kSend;
+  const auto operation = staged(std::move(request));
+  const std::lock_guard lock{order_};
+  static_cast<void>(operation->enqueue(*pool_, stream));  // as above
+  if (is_send) last_send_ = operation;
+  return messages_->submit(operation->on_host());
+}
+
+std::shared_ptr<StagedOperation> DeviceGroupImpl::staged(Request request) {
+  const std::size_t width = size_of(request.dtype);
+  StagedOperation::Extent extent;
+  if (is_message(request)) {
+    const bool is_send = request.message == MessageSide::kSend;
+    (is_send ? extent.in : extent.out) = request.count * width;
+  } else {
+    extent.in = in_count(request, options_.rank, options_.world) * width;
+    extent.out = out_count(request, options_.rank, options_.world) * width;
+  }
+  if (request.collective == Collective::kBroadcast && !is_message(request) &&
+      request.root == options_.rank) {
+    extent.in = extent.out;
+    if (request.in == request.out) extent.out = 0;
+  }
+  return std::make_shared<StagedOperation>(shared_from_this(), gpu_, std::move(request), extent);
+}
+
+// What streams and NCCL's kernels wait for will not come any more.
+void DeviceGroupImpl::fail(const Status& failure) {
+  if (!has_met_.load(std::memory_order_acquire)) return;
+  if (hierarchy_ != nullptr) hierarchy_->abandon(failure.message());
+  if (nccl_ != nullptr) nccl_->abort();
+}
+
+Status DeviceGroupImpl::finish() {
+  if (in_forked_child()) return {};
+  Work last{Status{}};
+  std::shared_ptr<StagedOperation> send;
+  {
+    const std::lock_guard lock{order_};
+    last = last_;
+    send = last_send_.lock();
+  }
+  if (last.wait(Deadline::never()).is_again()) return Status::again();
+  while (send != nullptr && !send->is_off_stream())
+    std::this_thread::sleep_for(std::chrono::microseconds{100});
+  return {};
+}
+
+void DeviceGroupImpl::leave(std::chrono::milliseconds grace, const std::string& why) {
+  if (in_forked_child()) return;
+  const Deadline deadline = Deadline::after(grace);
+  members_->leave(grace, why);
+  if (!has_met_.load(std::memory_order_acquire)) return;
+  // What goes on between the hosts belongs to operations that are over.
+  if (hierarchy_ != nullptr) hierarchy_->leave();
+  if (nccl_ != nullptr) nccl_->leave(deadline);
+}
+
+std::string DeviceGroupImpl::transport() const {
+  if (is_alone()) return "none";
+  if (!has_met_.load(std::memory_order_acquire)) return "unconnected";
+  if (nccl_ != nullptr) return hierarchy_ != nullptr ? "nccl+host" : "nccl";
+  const std::string between = members_->transport();
+  return between == "unconnected" ? between : "host+" + between;
+}
+
+}  // namespace smddp

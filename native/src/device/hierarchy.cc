@@ -1,0 +1,91 @@
+#include "device/hierarchy.h"
+
+#include <array>
+#include <span>
+
+#include "provider/nccl/calls.h"
+
+namespace smddp {
+namespace {
+
+/// The same operation on a part of the memory.
+Request part_of(const Request& whole, Collective collective, std::byte* out, std::size_t count) {
+  return {.collective = collective,
+          .dtype = whole.dtype,
+          .op = whole.op,
+          .out = out,
+          .count = count,
+          .timeout = whole.timeout,
+          .name = whole.name};
+}
+
+}  // namespace
+
+bool Hierarchy::suits(const Request& request) const {
+  const bool rounds_twice = request.op == ReduceOp::kAverage && !is_floating(request.dtype);
+  return request.collective == Collective::kAllReduce && !rounds_twice && share(request) > 0 &&
+         nccl::check_request(request, inside_->library().version).ok();
+}
+
+std::size_t Hierarchy::share(const Request& request) const {
+  return request.count / static_cast<std::size_t>(place_.ranks);
+}
+
+std::size_t Hierarchy::left_over(const Request& request) const {
+  return request.count % static_cast<std::size_t>(place_.ranks);
+}
+
+std::byte* Hierarchy::shard(const Request& request, Rank rank) const {
+  return static_cast<std::byte*>(request.out) +
+         static_cast<std::size_t>(rank) * share(request) * size_of(request.dtype);
+}
+
+Status Hierarchy::enqueue(const Request& request, cuda::Stream stream, const Ends& ends) {
+  SMDDP_RETURN_IF_ERROR(scatter(request, stream, ends));
+  SMDDP_RETURN_IF_ERROR(exchange(request, stream, ends));
+  return gather(request, stream, ends);
+}
+
+/// Into this rank's shard of `out`, which is where it belongs.
+Status Hierarchy::scatter(const Request& request, cuda::Stream stream, const Ends& ends) {
+  const Rank last = place_.ranks - 1;
+  std::byte* const behind = shard(request, place_.ranks);
+  std::array steps{
+      part_of(request, Collective::kReduceScatter, shard(request, place_.rank), share(request)),
+      part_of(request, Collective::kReduce, behind, left_over(request))};
+  steps[0].in = request.in;
+  steps[1].in =
+      static_cast<const std::byte*>(request.in) + (behind - static_cast<std::byte*>(request.out));
+  steps[1].root = last;
+  const std::size_t count = left_over(request) > 0 ? 2 : 1;
+  return inside_->enqueue(std::span{steps}.first(count), stream, ends.is_over);
+}
+
+Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const Ends& ends) {
+  const std::size_t count = share(request) + (is_last() ? left_over(request) : 0);
+  Request between = part_of(request, Collective::kAllReduce, shard(request, place_.rank), count);
+  between.in = between.out;
+  between.on_complete = [on_failure = ends.on_failure](const Status& outcome) {
+    if (!outcome.ok()) on_failure(outcome);
+  };
+  const std::size_t bytes = count * size_of(request.dtype);
+  const auto operation = std::make_shared<StagedOperation>(ends.owner, gpu_, std::move(between),
+                                                           StagedOperation::Extent{bytes, bytes});
+  const Status begun = operation->enqueue(ends.pool, stream);
+  static_cast<void>(between_->submit(operation->on_host()));  // which tells of a failure too
+  return begun;
+}
+
+Status Hierarchy::gather(const Request& request, cuda::Stream stream, const Ends& ends) {
+  std::byte* const behind = shard(request, place_.ranks);
+  std::array steps{part_of(request, Collective::kAllGather, static_cast<std::byte*>(request.out),
+                           share(request)),
+                   part_of(request, Collective::kBroadcast, behind, left_over(request))};
+  steps[0].in = shard(request, place_.rank);
+  steps[1].in = behind;
+  steps[1].root = place_.ranks - 1;
+  const std::size_t count = left_over(request) > 0 ? 2 : 1;
+  return inside_->enqueue(std::span{steps}.first(count), stream, ends.is_over);
+}
+
+}  // namespace smddp

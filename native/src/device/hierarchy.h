@@ -1,0 +1,73 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "smddp/communicator.h"
+#include "smddp/request.h"
+
+#include "device/nccl_member.h"
+#include "device/staged_operation.h"
+#include "device/staging.h"
+#include "provider/cuda/gpu.h"
+
+namespace smddp {
+
+/// The ranks of one host, as this rank sees them.
+struct HostPlace {
+  Rank rank = 0;  ///< this rank, among them
+  int ranks = 1;
+};
+
+/// An all_reduce in three levels, as the original has it: NCCL's reduce_scatter inside each host,
+/// an all_reduce of each shard among the ranks of all hosts that hold it, through host memory and
+/// over all rails, and NCCL's all_gather inside each host. A host sends and receives each byte
+/// once.
+///
+/// The last rank of a host also takes the elements that are left over when the others get equal
+/// shards.
+class Hierarchy {
+ public:
+  /// `between`: the ranks with this rank's place, one of each host.
+  Hierarchy(std::shared_ptr<const cuda::Gpu> gpu, std::shared_ptr<NcclMember> inside,
+            std::unique_ptr<Communicator> between, HostPlace place)
+      : gpu_(std::move(gpu)),
+        inside_(std::move(inside)),
+        between_(std::move(between)),
+        place_(place) {}
+
+  /// Whether it is for this operation; for others host memory is.
+  bool suits(const Request& request) const;
+  /// What the levels need besides the request.
+  struct Ends {
+    std::shared_ptr<StagedOperationOwner> owner;
+    StagingPool& pool;
+    std::function<bool()> is_over;                  ///< see NcclMember::enqueue
+    std::function<void(const Status&)> on_failure;  ///< between the hosts; on any thread
+  };
+  /// Puts all of it on the stream.
+  Status enqueue(const Request& request, cuda::Stream stream, const Ends& ends);
+  /// Ends what goes on between the hosts, so that no stream waits for it.
+  void abandon(const std::string& why) { between_->leave(std::chrono::milliseconds{0}, why); }
+  void leave() { abandon({}); }
+
+ private:
+  Status scatter(const Request& request, cuda::Stream stream, const Ends& ends);
+  Status exchange(const Request& request, cuda::Stream stream, const Ends& ends);
+  Status gather(const Request& request, cuda::Stream stream, const Ends& ends);
+  std::size_t share(const Request& request) const;
+  std::size_t left_over(const Request& request) const;
+  bool is_last() const { return place_.rank == place_.ranks - 1; }
+  std::byte* shard(const Request& request, Rank rank) const;
+
+  const std::shared_ptr<const cuda::Gpu> gpu_;
+  const std::shared_ptr<NcclMember> inside_;
+  const std::unique_ptr<Communicator> between_;
+  const HostPlace place_;
+};
+
+}  // namespace smddp

@@ -1,0 +1,132 @@
+#include "device/nccl_member.h"
+
+#include <sched.h>
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/fork_guard.h"
+#include "base/log.h"
+
+namespace smddp {
+namespace {
+
+/// How the caller waits for NCCL, which goes on in a thread of its own: some tens of microseconds,
+/// or, when it makes connections, for other ranks.
+class Patience {
+ public:
+  void wait() {
+    if (++turns_ < kYields) {
+      ::sched_yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds{50});
+    }
+  }
+
+ private:
+  static constexpr int kYields = 200;
+  int turns_ = 0;
+};
+
+}  // namespace
+
+NcclMember::~NcclMember() {
+  const std::lock_guard lock{mutex_};
+  end();
+}
+
+/// Without what is gone already, and in a forked child without NCCL's threads.
+void NcclMember::end() {
+  if (communicator_ == nullptr) return;
+  if (captured_ || in_forked_child()) communicator_->forget();
+  const cuda::Gpu::Current current{*gpu_};
+  communicator_.reset();
+}
+
+Status NcclMember::begin(const nccl::Membership& membership) {
+  const cuda::Gpu::Current current{*gpu_};
+  auto begun = nccl::Communicator::begin(library_, membership);
+  if (!begun.ok()) return begun.status();
+  const std::lock_guard lock{mutex_};
+  communicator_ = std::move(begun).value();
+  return {};
+}
+
+Status NcclMember::look() {
+  const std::unique_lock lock{mutex_, std::try_to_lock};
+  if (!lock || communicator_ == nullptr) return Status::again();
+  const cuda::Gpu::Current current{*gpu_};
+  return communicator_->progress();
+}
+
+Status NcclMember::enqueue(std::span<const Request> requests, cuda::Stream stream,
+                           const std::function<bool()>& is_over) {
+  const std::lock_guard lock{mutex_};
+  if (communicator_ == nullptr) return {StatusCode::kState, "this rank has left the group's NCCL"};
+  const cuda::Gpu::Current current{*gpu_};
+  Patience patience;
+  Status begun = communicator_->enqueue(requests, static_cast<nccl::Stream>(stream));
+  while (begun.is_again() && !is_over()) {
+    patience.wait();
+    begun = communicator_->progress();
+  }
+  if (!begun.is_again()) return begun;
+  communicator_->abort();
+  return communicator_->progress();
+}
+
+void NcclMember::set_captured() {
+  const std::lock_guard lock{mutex_};
+  captured_ = true;
+}
+
+void NcclMember::leave(Deadline deadline) {
+  const std::lock_guard lock{mutex_};
+  if (communicator_ == nullptr) return;
+  if (captured_) {
+    log_line(LogLevel::kInfo, "NCCL stays as it is, because a CUDA graph has captured operations");
+    return end();
+  }
+  const cuda::Gpu::Current current{*gpu_};
+  Patience patience;
+  Status left = communicator_->leave();
+  while (left.is_again() && !deadline.passed()) {
+    patience.wait();
+    left = communicator_->progress();
+  }
+  end();
+}
+
+void NcclMember::abort() {
+  {
+    const std::lock_guard lock{mutex_};
+    const cuda::Gpu::Current current{*gpu_};
+    if (captured_) {
+      abort_behind_graphs();
+    } else if (communicator_ != nullptr) {
+      communicator_->abort();
+    }
+  }
+  std::vector<std::shared_ptr<void>> kept;  // destroyed without the lock
+  const std::lock_guard lock{kept_mutex_};
+  aborted_ = true;
+  kept.swap(kept_);
+}
+
+/// Kernels end at once, but NCCL waits for the graphs: so in a thread of its own.
+void NcclMember::abort_behind_graphs() {
+  if (communicator_ == nullptr) return;
+  const std::shared_ptr<nccl::Communicator> ended = std::move(communicator_);
+  std::thread{[self = shared_from_this(), ended] {
+    const cuda::Gpu::Current current{*self->gpu_};
+    ended->abort();
+  }}.detach();
+}
+
+void NcclMember::keep_until_abort(std::shared_ptr<void> memory) {
+  const std::lock_guard lock{kept_mutex_};
+  if (!aborted_) kept_.push_back(std::move(memory));
+}
+
+}  // namespace smddp

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "smddp/request.h"
+#include "smddp/status.h"
+
+#include "device/staging.h"
+#include "engine/device_part.h"
+#include "provider/cuda/gpu.h"
+
+namespace smddp {
+
+/// What a staged operation needs of its group, from a thread of the driver's that must not call
+/// CUDA.
+class StagedOperationOwner {
+ public:
+  virtual ~StagedOperationOwner() = default;
+  /// An operation has got its input.
+  virtual void wake() = 0;
+  /// Runs the task on another thread.
+  virtual void later(std::function<void()> task) = 0;
+};
+
+/// An operation by way of host memory, all in the order of one stream:
+///
+///   copy the input to host memory; tell the engine; wait for the word, which the engine sets when
+///   the operation is over; copy the result to the GPU; tell that this is done
+///
+/// A receive has no input, and a send no result: its stream goes on when the input is copied.
+/// Keeps itself alive until the stream is through with it.
+class StagedOperation final : public DevicePart,
+                              public std::enable_shared_from_this<StagedOperation> {
+ public:
+  /// How many bytes the operation reads and writes here.
+  struct Extent {
+    std::size_t in = 0;
+    std::size_t out = 0;
+  };
+
+  StagedOperation(std::shared_ptr<StagedOperationOwner> owner, std::shared_ptr<const cuda::Gpu> gpu,
+                  Request request, Extent extent)
+      : owner_(std::move(owner)),
+        gpu_(std::move(gpu)),
+        request_(std::move(request)),
+        extent_(extent) {}
+
+  ~StagedOperation() override;
+
+  /// Puts all of it on the stream. A failure is also what it ends with when it is submitted.
+  Status enqueue(StagingPool& pool, cuda::Stream stream);
+  /// The same operation on host memory, for the engine.
+  Request on_host();
+  /// The GPU has no more to bring, or there will be no use for it.
+  bool is_off_stream() const noexcept { return has_input_.load() || told_.load(); }
+
+  // DevicePart
+  bool is_all() const noexcept override { return false; }
+  Status progress() override;
+  void end(const Status& outcome) noexcept override;
+
+ private:
+  Status bring_input(cuda::Stream stream);
+  Status take_result(cuda::Stream stream);
+  Status call(cuda::HostFunction function, cuda::Stream stream);
+  void input_is_here();
+  void stream_is_through();
+  void tell(const Status& outcome);
+  bool is_send() const noexcept { return request_.message == MessageSide::kSend; }
+  bool is_recv() const noexcept { return request_.message == MessageSide::kRecv; }
+  /// In and out are the same memory, here as on the GPU.
+  bool is_in_place() const noexcept {
+    return request_.in == request_.out && request_.collective != Collective::kAllToAll;
+  }
+  std::byte* host_in() { return staging_.data(); }
+  std::byte* host_out();
+
+  const std::shared_ptr<StagedOperationOwner> owner_;
+  const std::shared_ptr<const cuda::Gpu> gpu_;
+  const Request request_;  ///< on the GPU's memory, which it keeps
+  const Extent extent_;
+  Staging staging_;
+  Status failure_;  ///< of putting it on the stream; before anybody else sees this object
+  cuda::Event copied_ = nullptr;  ///< the input is; tells of a GPU that calls nobody any more
+  std::atomic<bool> has_input_{false};
+  Status outcome_;                           ///< before the word is set
+  std::atomic<bool> told_{false};            ///< `on_complete` was called, or will be
+  std::shared_ptr<StagedOperation> myself_;  ///< until the stream is through with it
+};
+
+}  // namespace smddp

@@ -1,0 +1,41 @@
+#include "device/stream_operation.h"
+
+#include <utility>
+
+namespace smddp {
+
+StreamOperation::~StreamOperation() {
+  if (event_ != nullptr) gpu_->destroy(event_);
+}
+
+void StreamOperation::set_enqueued(cuda::Stream stream) {
+  Result<cuda::Event> event = gpu_->make_event();
+  if (!event.ok()) return set_failed(event.status());
+  event_ = event.value();
+  if (Status recorded = gpu_->record(event_, stream); !recorded.ok()) return set_failed(recorded);
+  State expected = State::kNew;
+  state_.compare_exchange_strong(expected, State::kEnqueued);
+}
+
+void StreamOperation::set_failed(const Status& failure) {
+  if (failing_.exchange(true)) return;
+  failure_ = failure;
+  state_.store(State::kFailed);
+}
+
+Status StreamOperation::progress() {
+  const State state = state_.load(std::memory_order_acquire);
+  if (state == State::kFailed) return failure_;
+  if (nccl_ != nullptr) {
+    if (Status looked = nccl_->look(); !looked.ok() && !looked.is_again()) return looked;
+  }
+  return state == State::kNew ? Status::again() : gpu_->query(event_);
+}
+
+// A kernel may still write into the memory until it is aborted.
+void StreamOperation::end(const Status& outcome) noexcept {
+  if (!outcome.ok() && nccl_ != nullptr) nccl_->keep_until_abort(memory_);
+  ended_.store(true, std::memory_order_release);
+}
+
+}  // namespace smddp

@@ -1,0 +1,138 @@
+#include "device/gpu_world.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "engine/request_check.h"
+#include "provider/cuda/gpu.h"
+
+namespace smddp::test {
+namespace {
+
+using cuda::Address;
+
+void* driver_library() {
+  // Before the driver is asked for the first time.
+  static const int set = ::setenv("FAKE_GPU_COUNT", "8", 1);
+  static void* const library = set == 0 ? ::dlopen("libcuda.so.1", RTLD_NOW) : nullptr;
+  if (library == nullptr) throw std::runtime_error("no pretended driver");
+  return library;
+}
+
+template <typename... Arguments>
+void call(const char* name, Arguments... arguments) {
+  const auto function = reinterpret_cast<int (*)(Arguments...)>(::dlsym(driver_library(), name));
+  if (function == nullptr) throw std::runtime_error(std::string{name} + " is missing");
+  if (const int error = function(arguments...); error != 0)
+    throw std::runtime_error(std::string{name} + ": error " + std::to_string(error));
+}
+
+/// Makes a GPU current for a moment.
+std::shared_ptr<cuda::Gpu> gpu(int ordinal) {
+  driver_library();
+  const Result<cuda::DriverTable> driver = cuda::load_driver();
+  if (!driver.ok()) throw std::runtime_error(driver.status().message());
+  auto opened = cuda::Gpu::open(driver.value(), ordinal);
+  if (!opened.ok()) throw std::runtime_error(opened.status().message());
+  return opened.value();
+}
+
+}  // namespace
+
+void expect(bool condition, const std::string& what) {
+  if (!condition) throw std::runtime_error(what);
+}
+
+TestStream::TestStream(int ordinal) : ordinal_(ordinal) {
+  const auto mine = gpu(ordinal_);
+  const cuda::Gpu::Current current{*mine};
+  call("cuStreamCreateWithPriority", &stream_, 1U, 0);
+}
+
+TestStream::~TestStream() { call("cuStreamDestroy_v2", stream_); }
+void TestStream::hold() { call("fake_cuda_hold", stream_); }
+void TestStream::release() { call("fake_cuda_release", stream_); }
+void TestStream::begin_capture() { call("cuStreamBeginCapture_v2", stream_, 2); }
+void TestStream::replay() { call("fake_cuda_replay", stream_); }
+
+void TestStream::end_capture() {
+  void* graph = nullptr;
+  call("cuStreamEndCapture", stream_, &graph);
+}
+
+void TestStream::finish() const {
+  const auto query =
+      reinterpret_cast<int (*)(DeviceStream)>(::dlsym(driver_library(), "cuStreamQuery"));
+  const Deadline deadline = Deadline::after(std::chrono::seconds{20});
+  while (query(stream_) == cuda::kNotReady) {
+    expect(!deadline.passed(), "the stream does not come to its end");
+    ::sched_yield();
+  }
+}
+
+TestMemory::TestMemory(int ordinal, std::vector<float> values)
+    : ordinal_(ordinal), count_(values.size()) {
+  const auto mine = gpu(ordinal_);
+  const cuda::Gpu::Current current{*mine};
+  Address address = 0;
+  call("cuMemAlloc_v2", &address, std::max<std::size_t>(1, count_) * sizeof(float));
+  data_ = reinterpret_cast<float*>(address);
+  std::copy(values.begin(), values.end(), data_);
+}
+
+TestMemory::~TestMemory() {
+  if (data_ == nullptr) return;
+  const auto mine = gpu(ordinal_);
+  const cuda::Gpu::Current current{*mine};
+  call("cuMemFree_v2", reinterpret_cast<Address>(data_));
+}
+
+Reached::Reached(const Request& request, Rank rank, int world) {
+  Request complete = request;
+  complete_request(complete, rank, world);
+  const auto add = [&](const void* begin, std::size_t count) {
+    auto* const first = static_cast<std::byte*>(const_cast<void*>(begin));
+    if (first != nullptr && count > 0)
+      ranges_.emplace_back(first, first + count * size_of(complete.dtype));
+  };
+  add(complete.in, complete.collective == Collective::kBroadcast
+                       ? (rank == complete.root ? complete.count : 0)
+                       : in_count(complete, rank, world));
+  add(complete.out, out_count(complete, rank, world));
+  if (ranges_.size() == 2 && ranges_[0].first < ranges_[1].second &&
+      ranges_[1].first < ranges_[0].second) {
+    ranges_[0] = {std::min(ranges_[0].first, ranges_[1].first),
+                  std::max(ranges_[0].second, ranges_[1].second)};
+    ranges_.pop_back();
+  }
+  const auto mine = gpu(rank);
+  const cuda::Gpu::Current current{*mine};
+  for (const auto& [begin, end] : ranges_) {
+    call("cuMemHostRegister_v2", static_cast<void*>(begin), static_cast<std::size_t>(end - begin),
+         0U);
+  }
+}
+
+Reached::~Reached() {
+  for (const auto& range : ranges_) call("cuMemHostUnregister", static_cast<void*>(range.first));
+}
+
+GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
+                    const std::function<void(Config&)>& adjust) {
+  driver_library();
+  GpuMember member{world.join(rank, "messages"), nullptr};
+  member.messages->meet();
+  Config config = world.config(rank);
+  config.gpu_collectives = collectives;
+  if (adjust) adjust(config);
+  auto group = DeviceGroup::create(world.runtime(), world.options(rank, "gpus"), config, rank,
+                                   member.messages);
+  if (!group.ok()) throw std::runtime_error(group.status().message());
+  member.group = std::move(group).value();
+  return member;
+}
+
+}  // namespace smddp::test

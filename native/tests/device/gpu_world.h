@@ -1,0 +1,86 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "smddp/device_group.h"
+
+#include "provider/cuda/driver.h"
+#include "support/fabric.h"
+
+namespace smddp::test {
+
+/// A stream of the pretended driver, which a test can hold up.
+class TestStream {
+ public:
+  explicit TestStream(int ordinal);
+  ~TestStream();
+  TestStream(const TestStream&) = delete;
+  TestStream& operator=(const TestStream&) = delete;
+
+  DeviceStream get() const { return stream_; }
+  /// What it is given from now on waits for `release`.
+  void hold();
+  void release();
+  /// Waits until all that it was given is done; throws when that takes too long.
+  void finish() const;
+  void begin_capture();
+  void end_capture();
+  /// Does again what was captured.
+  void replay();
+
+ private:
+  const int ordinal_;
+  DeviceStream stream_ = nullptr;
+};
+
+/// Memory of the pretended GPU, which is the host's, so that a test can look at it.
+class TestMemory {
+ public:
+  TestMemory(int ordinal, std::vector<float> values);
+  ~TestMemory();
+  TestMemory(TestMemory&& other) noexcept
+      : ordinal_(other.ordinal_),
+        count_(other.count_),
+        data_(std::exchange(other.data_, nullptr)) {}
+  TestMemory(const TestMemory&) = delete;
+  TestMemory& operator=(const TestMemory&) = delete;
+
+  float* data() const { return data_; }
+  std::size_t size() const { return count_; }
+  std::vector<float> values() const { return {data_, data_ + count_}; }
+
+ private:
+  const int ordinal_;
+  const std::size_t count_;
+  float* data_;
+};
+
+/// Lets the pretended GPU reach what a request on host memory refers to.
+class Reached {
+ public:
+  Reached(const Request& request, Rank rank, int world);
+  ~Reached();
+  Reached(const Reached&) = delete;
+  Reached& operator=(const Reached&) = delete;
+
+ private:
+  std::vector<std::pair<std::byte*, std::byte*>> ranges_;
+};
+
+/// A rank's members of a group: for messages, and on its GPU, which has the rank's number.
+struct GpuMember {
+  std::shared_ptr<Communicator> messages;
+  std::unique_ptr<DeviceGroup> group;
+};
+
+/// `collectives`: SMDDP_GPU_COLLECTIVES.
+GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
+                    const std::function<void(Config&)>& adjust = {});
+
+void expect(bool condition, const std::string& what);
+
+}  // namespace smddp::test
