@@ -32,7 +32,7 @@ SHELL_FILES = $(wildcard .ci/run) $(shell find examples tests -name '*.sh')
 HAS_DOCTEST = echo '\#include <doctest/doctest.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 HAS_BENCHMARK = echo '\#include <benchmark/benchmark.h>' | $${CXX:-c++} -E -x c++ - >/dev/null 2>&1
 
-.PHONY: help env build build-all demo test test-cpp test-python test-repeat test-soak parity ecosystem sagemaker lint lint-python \
+.PHONY: help env build build-all demo test test-cpp test-python test-gpu test-repeat test-soak parity ecosystem sagemaker lint lint-python \
   lint-cpp format bench bench-cpp bench-check clean distclean
 
 help: ## Show this list
@@ -79,6 +79,9 @@ test-cpp: $(ENV_STAMP) ## Run the C++ tests (needs the doctest header)
 
 test-python: build-all ## Run the Python tests (those marked ecosystem, perf, repeat, sagemaker, system or upstream have to be asked for: pytest -m system)
 	$(BIN)/python -m pytest
+
+test-gpu: build ## Run the tests that need a GPU; they say what they lack
+	$(BIN)/python -m pytest tests/gpu
 
 test-repeat: build-all ## Run the tests that do again, at other random moments, what others do a few times; half an hour
 	$(BIN)/python -m pytest -m repeat

@@ -1,4 +1,4 @@
-"""Train a digit classifier with torch.nn.parallel.DistributedDataParallel on backend "smddp".
+"""Train a digit classifier with torch.nn.parallel.DistributedDataParallel on backend "smddp", on GPUs if there are any.
 
 Run it alone, or on several ranks:
 
@@ -26,7 +26,7 @@ import smddp.torch
 import smdistributed.dataparallel.torch.torch_smddp  # noqa: F401 (registers the backend)
 
 from digits import Curve, parse_options, report
-from digits.pytorch import DigitNet, count_right, digits_datasets
+from digits.pytorch import DigitNet, count_right, digits_datasets, own_device
 
 
 def split_scans(options: Namespace, rank: int, world: int) -> tuple[DataLoader, DataLoader]:
@@ -38,11 +38,13 @@ def split_scans(options: Namespace, rank: int, world: int) -> tuple[DataLoader, 
     return train_loader, test_loader
 
 
-def train(model: nn.Module, loader: DataLoader, optimizer: Optimizer, schedule: LRScheduler) -> Iterator[torch.Tensor]:
+def train(
+    model: nn.Module, loader: DataLoader, device: torch.device, optimizer: Optimizer, schedule: LRScheduler
+) -> Iterator[torch.Tensor]:
     """Train on each batch once; yields the losses."""
     for images, labels in loader:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(images), labels)
+        loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
         loss.backward()  # gradients are averaged over the ranks while backward still runs
         optimizer.step()
         schedule.step()
@@ -56,9 +58,10 @@ def main() -> None:
 
     dist.init_process_group("smddp")
     rank, world = dist.get_rank(), dist.get_world_size()
+    device = own_device()
 
     train_loader, test_loader = split_scans(options, rank, world)
-    model = DistributedDataParallel(DigitNet())
+    model = DistributedDataParallel(DigitNet().to(device))
     optimizer = torch.optim.AdamW(model.parameters())
     steps = options.epochs * len(train_loader)
     schedule = OneCycleLR(optimizer, options.lr, total_steps=steps)
@@ -68,19 +71,19 @@ def main() -> None:
     started = time.perf_counter()
     for epoch in range(options.epochs):
         train_loader.sampler.set_epoch(epoch)
-        epoch_loss = torch.zeros(())
-        for loss in train(model, train_loader, optimizer, schedule):
+        epoch_loss = torch.zeros((), device=device)
+        for loss in train(model, train_loader, device, optimizer, schedule):
             epoch_loss += loss
             progress.update()
         dist.all_reduce(epoch_loss)
-        right = count_right(model.module, test_loader)  # each rank tests its part of the scans
+        right = count_right(model.module, test_loader, device)  # each rank tests its part of the scans
         dist.all_reduce(right)
         curve.add(loss=epoch_loss.item() / (len(train_loader) * world), accuracy=(right[0] / right[1]).item())
         progress.set_postfix(loss=f"{curve.loss[-1]:.4f}", accuracy=f"{curve.accuracy[-1]:.4f}", refresh=False)
     seconds = time.perf_counter() - started
     progress.close()
 
-    where = f"{world} {'rank' if world == 1 else 'ranks'}, {smddp.torch.transport_name()}"
+    where = f"{world} {'rank' if world == 1 else 'ranks'}, {smddp.torch.transport_name(device=device.type)}"
     dist.destroy_process_group()
     if rank == 0:
         scans = options.epochs * len(train_loader.sampler) * world

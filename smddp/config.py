@@ -23,6 +23,7 @@ from smddp.config_values import (
     parse_port,
     parse_seconds,
     parse_text,
+    whole_up_to,
 )
 from smddp.errors import SMDDPConfigError
 
@@ -180,6 +181,54 @@ SETTINGS: tuple[Setting, ...] = (
         "there, those that FI_PROVIDER names before the others.",
     ),
     Setting(
+        name="SMDDP_GPU_COLLECTIVES",
+        field="gpu_collectives",
+        default="auto",
+        parse=choice_of("auto", "nccl", "host", "hierarchical"),
+        range="auto, nccl, host, hierarchical",
+        help="By what collectives on CUDA tensors go; the same on all ranks. auto: NCCL, where all ranks of a group "
+        "have the same version of it and a GPU of their own, else host memory, and rank 0 warns once. nccl: anything "
+        "else is an error. host: copies to pinned memory, and this library's own collectives from there. "
+        "hierarchical: all_reduce by NCCL inside hosts, and of each rank's shard through host memory between them, if "
+        "hosts have as many ranks each; all else as host. What NCCL lacks, such as bitwise operations, goes through "
+        "host memory anyway, and so do messages between two ranks.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_LIBRARY",
+        field="nccl_library",
+        default="",
+        parse=parse_text,
+        range="a path",
+        help="The libnccl.so.2 to use, unless the process has loaded one already, as torch with CUDA does. Default: "
+        "that of NVIDIA's wheel, else where the loader finds one.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_MIN_CTAS",
+        field="nccl_min_ctas",
+        default=0,
+        parse=whole_up_to(64),
+        range="1..64",
+        help="Fewest thread blocks (each takes an SM) of NCCL's kernels; needs SMDDP_NCCL_MAX_CTAS. NCCL's own "
+        "variables (NCCL_MIN_CTAS and others) go before these.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_MAX_CTAS",
+        field="nccl_max_ctas",
+        default=0,
+        parse=whole_up_to(64),
+        range="1..64",
+        help="Most thread blocks of NCCL's kernels. Default: NCCL's choice.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_CTA_POLICY",
+        field="nccl_cta_policy",
+        default="default",
+        parse=choice_of("default", "efficiency", "zero"),
+        range="default, efficiency, zero",
+        help="How NCCL uses thread blocks. efficiency: few, where that costs little time. zero: copy engines instead "
+        "of them where it can.",
+    ),
+    Setting(
         name="SMDDP_TIMEOUT",
         field="timeout",
         default=300.0,
@@ -265,6 +314,11 @@ class Settings:
     partials: str = "native"
     algorithm: str = ""
     ofi_provider: str = "auto"
+    gpu_collectives: str = "auto"
+    nccl_library: str = ""
+    nccl_min_ctas: int = 0
+    nccl_max_ctas: int = 0
+    nccl_cta_policy: str = "default"
     timeout: float = 300.0
     slow_warning: float = 10.0
     leave_grace: float = 2.0

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from smddp.cuda import nccl_paths
 from smddp.errors import SMDDPConfigError
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     plain = (
         *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "partials"),
         *("algorithm", "ofi_provider", "stripe_bytes", "tcp_congestion", "chunk_bytes", "log_level", "log_file"),
+        *("gpu_collectives", "nccl_min_ctas", "nccl_max_ctas", "nccl_cta_policy"),
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)
     values["costs"], values["costs_problem"] = _encoded_costs(settings.costs)
+    values["nccl_paths"] = nccl_paths(settings.nccl_library)
     values["move_apart"] = settings.move_apart == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
         values[field] = timedelta(seconds=getattr(settings, field))

@@ -59,6 +59,19 @@ def parse_ipv4(value: str) -> str:
     return str(ipaddress.IPv4Address(value))
 
 
+def whole_up_to(most: int) -> Callable[[str], int]:
+    """A number from 1 on."""
+
+    def parse(value: str) -> int:
+        number = int(value)
+        if not 1 <= number <= most:
+            msg = f"must be between 1 and {most}"
+            raise ValueError(msg)
+        return number
+
+    return parse
+
+
 _UNITS = {"": 1, "k": 1024, "ki": 1024, "m": 1024**2, "mi": 1024**2}
 
 

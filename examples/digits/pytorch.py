@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -32,12 +34,21 @@ class DigitNet(nn.Sequential):
         )
 
 
-def count_right(model: nn.Module, loader: DataLoader) -> torch.Tensor:
-    """Return int64 [right answers, answers] of the model on the scans of the loader."""
-    counts = torch.zeros(2, dtype=torch.int64)
+def own_device() -> torch.device:
+    """This rank's GPU, which ranks share where there are fewer; the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+def count_right(model: nn.Module, loader: DataLoader, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return int64 [right answers, answers] of the model, which is on the device, on the scans of the loader."""
+    counts = torch.zeros(2, dtype=torch.int64, device=device)
     with torch.no_grad():
         for images, labels in loader:
-            counts[0] += (model(images).argmax(dim=1) == labels).sum()
+            counts[0] += (model(images.to(device)).argmax(dim=1) == labels.to(device)).sum()
             counts[1] += len(labels)
     return counts
 

@@ -65,7 +65,7 @@ def _found(settings: Settings) -> dict[str, Any]:
         "efa": list(fabric.efa),
         "infiniband": list(fabric.infiniband),
         "libfabric_providers": None if fabric.providers is None else list(fabric.providers),
-        "cuda": _cuda(),
+        "cuda": _cuda(settings.nccl_library),
         "host_name": system.host_name,
         "host_id": system.host_id,
         "cores": system.cores_usable,
@@ -83,7 +83,7 @@ def _transports() -> list[str]:
     return ["shm", *(name for name in _core.transport_names() if name != "inproc")]
 
 
-def _cuda() -> dict[str, Any]:
+def _cuda(nccl_library: str) -> dict[str, Any]:
     """GPUs, and NCCL where there are any; the reasons where there are none."""
     if "_core" not in built_modules():
         return {"devices": [], "problem": "unknown, because the native module is not built"}
@@ -93,7 +93,7 @@ def _cuda() -> dict[str, Any]:
     found = {"devices": cuda.devices, "problem": cuda.problem, "driver": cuda.driver}
     if not cuda.devices:
         return found
-    nccl = _core.nccl_facts(nccl_paths())
+    nccl = _core.nccl_facts(nccl_paths(nccl_library))
     return {**found, "nccl": nccl.version, "nccl_path": nccl.path, "nccl_problem": nccl.problem}
 
 
@@ -126,7 +126,7 @@ def _lines(facts: dict[str, Any], settings: Settings) -> list[str]:
         *_mpi_lines([Program(**one) for one in found["mpi"]], found["mpi_problem"]),
         *(f"interface {one['name']}, {one['address']}, mtu {one['mtu']}" for one in found["interfaces"]),
         *_fabric_lines(found),
-        *_cuda_lines(found["cuda"]),
+        *_cuda_lines(found["cuda"], settings.gpu_collectives),
         f"host {found['host_name']}, identity {found['host_id'] or 'unknown'}",
         f"{found['cores']} cores, {size_text(found['memory_bytes'])} of memory, "
         f"{size_text(found['shared_memory_bytes'])} in /dev/shm",
@@ -168,9 +168,14 @@ def _fabric_lines(found: dict[str, Any]) -> list[str]:
     return [f"fast networks: {', '.join(devices) or 'none'}; {known}"]
 
 
-def _cuda_lines(cuda: dict[str, Any]) -> list[str]:
+def _cuda_lines(cuda: dict[str, Any], collectives: str) -> list[str]:
     if cuda["problem"]:
         return [f"no GPU: {cuda['problem']}"]
     driver = f"{cuda['driver'] // 1000}.{cuda['driver'] % 1000 // 10}"
-    nccl = f"NCCL {cuda['nccl']} in {cuda['nccl_path']}" if cuda["nccl"] else f"no NCCL: {cuda['nccl_problem']}"
-    return [f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}; {nccl}; this build serves CPU tensors only"]
+    if collectives == "host":
+        way = "through host memory, as SMDDP_GPU_COLLECTIVES says"
+    elif cuda["nccl"]:
+        way = f"by NCCL {cuda['nccl']} in {cuda['nccl_path']}"
+    else:
+        way = f"through host memory, as there is no NCCL: {cuda['nccl_problem']}"
+    return [f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}; collectives on CUDA tensors go {way}"]

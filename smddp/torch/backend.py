@@ -50,8 +50,6 @@ def register() -> None:
     if BACKEND.upper() in dist.Backend._plugins:
         return
     serve_monitored_barrier(_load_native().SmddpBackend)
-    # CUDA is named too, so that a CUDA tensor meets our error, which says what to do, and not one about a missing
-    # backend type.
     dist.Backend.register_backend(BACKEND, _create, extended_api=True, devices=["cpu", "cuda"])
 
 
@@ -100,16 +98,22 @@ def _config(settings: Settings) -> Any:
     return fill_native(_load_native().Config(), settings)
 
 
-def transport_name(group: dist.ProcessGroup | None = None) -> str:
-    """How the ranks of `group` (default: all) reach each other.
+def transport_name(group: dist.ProcessGroup | None = None, *, device: str = "cpu") -> str:
+    """How tensors of the ranks of `group` (default: all) reach each other.
+
+    Args:
+        group: a process group, or None.
+        device: the type of the device that the tensors are on.
 
     Returns:
-        shm, tcp, ofi, shm+tcp, shm+ofi, none for a world of one, or unconnected before their first collective.
+        On the CPU: shm, tcp, ofi, shm+tcp, shm+ofi. On CUDA: nccl, or host+ and one of these where they go through
+        host memory. none for a world of one, and unconnected before their first collective there.
 
     Raises:
         SMDDPStateError: torch.distributed is not initialised with backend smddp.
     """
-    name: str = _backend_of(group).transport()
+    backend = _backend_of(group)
+    name: str = backend.transport() if device == "cpu" else backend.device_transport()
     return name
 
 

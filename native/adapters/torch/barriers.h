@@ -12,7 +12,12 @@ namespace smddp::torch_adapter {
 
 // What moves nothing: barrier, monitored_barrier.
 
+/// Of the ranks, and of what their GPUs were given before on the current streams.
 inline WorkPtr SmddpBackend::barrier(const c10d::BarrierOptions& options) {
+  if (const auto device_side = side()) {
+    const Unlocked unlocked;
+    device_side->synchronize();
+  }
   Request request;
   request.collective = Collective::kBarrier;
   request.timeout = timeout_for(options);

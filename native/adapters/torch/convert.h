@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -69,10 +70,24 @@ inline ReduceOp to_op(const c10d::ReduceOp& op, std::string_view caller) {
   }
 }
 
+/// Device types that are served, besides the CPU.
+inline std::vector<c10::DeviceType>& device_types() {
+  static std::vector<c10::DeviceType> types{c10::DeviceType::CUDA};
+  return types;
+}
+
+/// Serves tensors of another device type too, whose streams have to be CUDA's: for devices that
+/// torch calls otherwise.
+inline void serve_device_type(const std::string& type) {
+  device_types().push_back(c10::Device{type}.type());
+}
+
 inline void check_device(const at::Tensor& tensor, std::string_view caller) {
-  check(tensor.device().is_cpu(), [&] {
+  if (tensor.is_cpu()) return;
+  const auto& types = device_types();
+  check(std::find(types.begin(), types.end(), tensor.device().type()) != types.end(), [&] {
     return std::string{caller} + ": the tensor is on " + tensor.device().str() +
-           ", and this build of smddp serves CPU tensors; move it with .cpu()";
+           ", and smddp serves tensors of the CPU and of CUDA; move it with .cpu()";
   });
 }
 

@@ -2,8 +2,6 @@
 // everything else in it.
 
 #include <chrono>
-#include <memory>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -18,42 +16,14 @@
 #include "barriers.h"
 #include "blocks.h"
 #include "coalesced.h"
+#include "creation.h"
+#include "devices.h"
 #include "errors.h"
 #include "messages.h"
 #include "movements.h"
 #include "reductions.h"
 #include "sparse.h"
-#include "store.h"
 #include "tensors.h"
-
-namespace smddp::torch_adapter {
-namespace {
-
-template <typename T>
-T value_or_throw(Result<T> result) {
-  if (!result.ok()) throw_if_error(result.status());
-  return std::move(result).value();
-}
-
-c10::intrusive_ptr<c10d::Backend> create_backend(const c10::intrusive_ptr<c10d::Store>& store,
-                                                 int rank, int size, const std::string& name,
-                                                 std::vector<smddp::Rank> labels,
-                                                 const Config& config) {
-  if (labels.empty()) {  // the group of all ranks
-    labels.resize(static_cast<std::size_t>(size));
-    std::iota(labels.begin(), labels.end(), 0);
-  }
-  auto runtime = value_or_throw(Runtime::acquire(config));
-  CommunicatorOptions options{rank, size, name, std::make_shared<C10dStore>(store), labels};
-  process_prefix(labels[static_cast<std::size_t>(rank)]);
-  auto communicator = value_or_throw(runtime->create_communicator(std::move(options), config));
-  communicator->meet();
-  return c10::make_intrusive<SmddpBackend>(std::move(runtime), std::move(communicator), config,
-                                           std::move(labels));
-}
-
-}  // namespace
-}  // namespace smddp::torch_adapter
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   namespace py = pybind11;
@@ -85,6 +55,11 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("partials", &smddp::Config::partials)
       .def_readwrite("algorithm", &smddp::Config::algorithm)
       .def_readwrite("ofi_provider", &smddp::Config::ofi_provider)
+      .def_readwrite("gpu_collectives", &smddp::Config::gpu_collectives)
+      .def_readwrite("nccl_paths", &smddp::Config::nccl_paths)
+      .def_readwrite("nccl_min_ctas", &smddp::Config::nccl_min_ctas)
+      .def_readwrite("nccl_max_ctas", &smddp::Config::nccl_max_ctas)
+      .def_readwrite("nccl_cta_policy", &smddp::Config::nccl_cta_policy)
       .def_readwrite("timeout", &smddp::Config::timeout)
       .def_readwrite("slow_warning", &smddp::Config::slow_warning)
       .def_readwrite("leave_grace", &smddp::Config::leave_grace)
@@ -92,9 +67,19 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("move_apart", &smddp::Config::move_apart)
       .def_readwrite("log_level", &smddp::Config::log_level)
       .def_readwrite("log_file", &smddp::Config::log_file);
+  py::class_<SmddpOptions, c10d::Backend::Options, c10::intrusive_ptr<SmddpOptions>>(
+      module, "SmddpOptions")
+      .def("__deepcopy__", [](const SmddpOptions& options, const py::dict&) {
+        return c10::make_intrusive<SmddpOptions>(options);
+      });
   py::class_<SmddpBackend, c10d::Backend, c10::intrusive_ptr<SmddpBackend>>(module, "SmddpBackend")
+      .def_property_readonly("options", &SmddpBackend::options)
       .def("transport", &SmddpBackend::transport)
+      // torch asks ranks that stay outside of a new group; a split with NCCL would need them.
+      .def("perform_nocolor_split", [](SmddpBackend&, const at::Device&) {})
+      .def("device_transport", &SmddpBackend::device_transport)
       .def("bucket_bytes", &SmddpBackend::bucket_bytes);
+  module.def("serve_device_type", &serve_device_type, py::arg("type"));
   module.def("create_backend", &create_backend, py::arg("store"), py::arg("rank"), py::arg("size"),
              py::arg("name"), py::arg("labels"), py::arg("config"),
              py::call_guard<py::gil_scoped_release>());

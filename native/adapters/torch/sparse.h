@@ -62,7 +62,14 @@ inline at::Tensor SmddpBackend::gathered(const at::Tensor& input,
   request.counts = counts;
   request.in = source.data_ptr();
   request.out = output.data_ptr();
-  throw_if_error(run_now(std::move(request), {source, output}));
+  if (source.is_cpu()) {
+    throw_if_error(run_now(std::move(request), {source, output}));
+  } else {
+    request.synchronous = true;
+    Call call;
+    call.buffers = {source, output};
+    start(std::move(request), std::move(call))->wait(kNoTimeout);
+  }
   return output;
 }
 

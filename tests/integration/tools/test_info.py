@@ -13,6 +13,8 @@ import pytest
 
 from smddp import _core
 
+from support.fake_libraries import fake_libraries
+
 pytestmark = pytest.mark.timeout(60)
 
 SMDDP = str(Path(sys.executable).with_name("smddp"))
@@ -51,6 +53,21 @@ def test_shows_what_is_built_and_found() -> None:
     assert ("transports shm, tcp, ofi" if "ofi" in _core.transport_names() else left_out) in lines
     assert any(line.startswith(("GPUs ", "no GPU: ")) for line in lines)
     assert any(re.fullmatch(r"\d+ cores, \S+ \w+ of memory, \S+ \w+ in /dev/shm", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "way"),
+    [
+        ({}, r"by NCCL 2\.32\.3 in \S+/libnccl\.so\.2"),
+        ({"SMDDP_GPU_COLLECTIVES": "host"}, "through host memory, as SMDDP_GPU_COLLECTIVES says"),
+        ({"FAKE_NCCL_VERSION": "22600"}, "through host memory, as there is no NCCL: .*2.26.0.*"),
+    ],
+)
+def test_names_gpus_and_how_their_tensors_go(settings: dict[str, str], way: str) -> None:
+    folder = fake_libraries()
+    shown = info(LD_LIBRARY_PATH=str(folder), SMDDP_NCCL_LIBRARY=str(folder / "libnccl.so.2"), **settings)
+    (line,) = (line for line in shown.stdout.splitlines() if line.startswith("GPUs "))
+    assert re.fullmatch(rf"GPUs Fake GPU 0; driver for CUDA 13\.0; collectives on CUDA tensors go {way}", line), line
 
 
 def test_json() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from integration.torch.cases.common import Peers, assert_bits
+from integration.torch.cases.common import Peers, assert_bits, assert_over
 
 MANY = 512
 
@@ -117,11 +117,11 @@ def callback_errors(peers: Peers) -> None:
 
 
 def another_thread_waits(peers: Peers) -> None:
-    for number in range(50):
+    for _ in range(50):
         tensor = peers.own("float32", 999)
         work = dist.all_reduce(tensor, async_op=True)
         _in_thread(work, tensor, peers)
-        assert work.is_completed(), number
+        assert_over(work)
         assert_bits(tensor, peers.reduced("float32", "sum", 999))
 
 

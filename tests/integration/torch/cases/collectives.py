@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.distributed as dist
-from integration.torch.cases.common import OPS, Peers, assert_bits, to_tensor
+from integration.torch.cases.common import OPS, Peers, assert_bits, assert_over, to_tensor
 
 from support.oracle import DTYPES, MOVED_ONLY, Array, is_defined
 
@@ -27,7 +27,7 @@ def finish(work: dist.Work | None, async_op: bool) -> None:
     assert (work is not None) == async_op
     if work is not None:
         assert work.wait()
-        assert work.is_completed()
+        assert_over(work)
 
 
 def block(array: Array, peers: Peers, rank: int | None = None) -> Array:

@@ -1,0 +1,80 @@
+"""torch.distributed on backend smddp with tensors of a GPU, which is pretended."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from integration.torch.conftest import RunRanks
+
+from support.fake_libraries import fake_libraries
+from support.world import World
+
+#: The cases of CPU tensors, bit for bit, through host memory.
+SHAPES = [
+    *[("collectives", hosts) for hosts in ([1], [3], [2, 1])],
+    *[(module, [2]) for module in ("coalesced", "layouts", "numbers", "functional", "asynchronous", "groups")],
+]
+
+
+@pytest.fixture(scope="session")
+def settings() -> dict[str, str]:
+    """Of all ranks; the libraries are built before ranks with deadlines need them."""
+    return {
+        "SMDDP_NCCL_LIBRARY": str(fake_libraries() / "libnccl.so.2"),
+        # Memory of freed tensors is used again in the order of the stream, as CUDA's caching allocator does.
+        "FAKE_GPU_FREE": "stream",
+        "FAKE_GPU_COUNT": "2",
+    }
+
+
+@pytest.mark.parametrize(("module", "hosts"), SHAPES, ids=str)
+def test_cases(module: str, hosts: list[int], run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    run_ranks(hosts, "common:run", module, str(seed), "fakegpu", settings={**settings, "SMDDP_GPU_COLLECTIVES": "host"})
+
+
+@pytest.mark.parametrize("collectives", ["nccl", "host"])
+@pytest.mark.parametrize("module", ["streams", "devices"])
+@pytest.mark.parametrize("hosts", [[1], [2], [2, 1]], ids=str)
+def test_gpu(
+    hosts: list[int], module: str, collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]
+) -> None:
+    env = {**settings, "SMDDP_GPU_COLLECTIVES": collectives}
+    run_ranks(hosts, "common:run", module, str(seed), "fakegpu", settings=env)
+
+
+ENDS = [
+    *[(case, by) for case in ("leaves_with_a_gpu_behind", "forked_children") for by in ("nccl", "host")],
+    ("captures_after_the_end", "nccl"),
+]
+
+
+@pytest.mark.parametrize(("case", "collectives"), ENDS)
+def test_ends(case: str, collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    run_ranks([2], f"streams:{case}", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
+
+
+def test_hosts_in_levels(run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    """NCCL inside two hosts, and host memory between them."""
+    env = {**settings, "SMDDP_GPU_COLLECTIVES": "hierarchical"}
+    run_ranks([2, 2], "common:run", "devices", str(seed), "fakegpu", settings=env)
+
+
+@pytest.mark.parametrize("collectives", ["nccl", "host"])
+def test_device_from_the_start(collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    run_ranks([3], "streams:eager", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
+
+
+@pytest.mark.parametrize("collectives", ["nccl", "host"])
+def test_a_rank_dies_with_work_queued(collectives: str, settings: dict[str, str]) -> None:
+    env = {**settings, "SMDDP_GPU_COLLECTIVES": collectives}
+    with World(3, "integration.torch.cases.streams:dies_with_work_queued", env=env) as world:
+        world.wait_for("ready")
+        killed = world.signal(1, signal.SIGKILL)
+        for rank in world.join([0, 2]):
+            assert rank.returncode == 1
+            assert "rank 1 (" in rank.last_line, rank.last_line
+            assert "died" in rank.last_line, rank.last_line
+            assert rank.ended - killed < 5
+        assert not world.processes_left()
+        assert not world.files_left()

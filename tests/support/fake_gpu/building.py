@@ -1,0 +1,129 @@
+"""Compiles the pretended driver, NCCL and torch device, once for each state of their sources."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from support.jobs import REPOSITORY
+
+__all__ = ["build", "extension"]
+
+_DRIVER = "libcuda.so.1"
+_NCCL = "libnccl.so.2"
+_EXTENSION = "_fake_gpu"
+
+_NATIVE = REPOSITORY / "native"
+_SOURCES = _NATIVE / "tests" / "fake_gpu"
+_CACHE = REPOSITORY / "build" / "fake_gpu"
+_DRIVER_SOURCES = ("fake_cuda", "fake_device", "fake_stream", "stream")
+#: The slowest first.
+_EXTENSION_SOURCES = ("torch_kernels", "torch_device", "torch_guard", "torch_memory", "torch_driver")
+_FLAGS = ("-O1", "-std=c++20", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra")
+
+
+@functools.cache
+def build() -> Path:
+    """The folder with the libraries, which it makes when it is not there."""
+    folder = _CACHE / _state()
+    if folder.exists():
+        return folder
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        # All ranks of a test ask at once: one builds and the others wait.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _build(folder)
+    return folder
+
+
+def _build(folder: Path) -> None:
+    """Build elsewhere first: nobody sees half of a folder, even when this process is killed."""
+    for left in _CACHE.glob("building-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    working = Path(tempfile.mkdtemp(prefix="building-", dir=_CACHE))
+    try:
+        _build_in(working)
+        working.replace(folder)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+@functools.cache
+def extension() -> Any:
+    """The compiled module of the torch device, which registers itself when it is loaded."""
+    loader = importlib.machinery.ExtensionFileLoader(_EXTENSION, str(build() / f"{_EXTENSION}.so"))
+    spec = importlib.util.spec_from_loader(_EXTENSION, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _state() -> str:
+    """Name of the state of everything that the libraries depend on."""
+    sources = [path for path in sorted(_SOURCES.iterdir()) if path.suffix in (".cc", ".h")]
+    digest = hashlib.sha256()
+    for path in [*sources, _NATIVE / "src" / "provider" / "nccl" / "abi.h", Path(__file__)]:
+        digest.update(path.read_bytes())
+    digest.update(f"{torch.__version__} {sysconfig.get_config_var('SOABI')} {_compiler()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _build_in(folder: Path) -> None:
+    includes = _includes()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        extension = [pool.submit(_compile, folder, name, includes) for name in _EXTENSION_SOURCES]
+        driver = [pool.submit(_compile, folder, name, []) for name in _DRIVER_SOURCES]
+        nccl = [pool.submit(_compile, folder, "fake_nccl", [f"-I{_NATIVE / 'src'}"])]
+        objects = [[job.result() for job in jobs] for jobs in (driver, extension, nccl)]
+    _link(folder / _DRIVER, objects[0], [f"-Wl,-soname,{_DRIVER}"])
+    _link(folder / _NCCL, objects[2], [f"-Wl,-soname,{_NCCL}", "-ldl"])
+    libraries = Path(torch.__file__).parent / "lib"
+    linked = [str(libraries / f"lib{name}.so") for name in ("c10", "torch_cpu", "torch", "torch_python")]
+    _link(folder / f"{_EXTENSION}.so", objects[1], [*linked, f"-Wl,-rpath,{libraries}", "-ldl"])
+    for path in (path for group in objects for path in group):
+        path.unlink()
+
+
+def _includes() -> list[str]:
+    include = Path(torch.__file__).parent / "include"
+    folders = [include, include / "torch" / "csrc" / "api" / "include", Path(sysconfig.get_path("include"))]
+    return [f"-isystem{folder}" for folder in folders] + [
+        f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
+        "-DTORCH_API_INCLUDE_EXTENSION_H",
+        f"-DTORCH_EXTENSION_NAME={_EXTENSION}",
+    ]
+
+
+def _compile(folder: Path, name: str, options: list[str]) -> Path:
+    result = folder / f"{name}.o"
+    _run([*_FLAGS, *options, "-c", str(_SOURCES / f"{name}.cc"), "-o", str(result)])
+    return result
+
+
+def _link(result: Path, objects: list[Path], options: list[str]) -> None:
+    _run(["-shared", "-pthread", *map(str, objects), *options, "-o", str(result)])
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++")
+
+
+def _run(arguments: list[str]) -> None:
+    done = subprocess.run([_compiler(), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{_compiler()} {' '.join(arguments)}\n{done.stderr}")
