@@ -69,6 +69,8 @@ class SMDDP_API Communicator {
   Work connect();
   /// Starts an operation. Wrong arguments end it at once, before other ranks are involved.
   Work submit(Request request);
+  /// Ok, or why every further operation will be refused.
+  Status refusal() const;
   /// Makes the engine look again: something has happened that it is not told of otherwise.
   void wake();
   /// Runs a task on a completion thread.

@@ -47,7 +47,8 @@ class SMDDP_API DeviceGroup {
   /// rank have to be given to one stream, or in the order that the streams have.
   ///
   /// What goes wrong at once is the outcome of the handle; `on_complete` is called in any case, and
-  /// when the GPU is done with the operation. While a stream captures a graph, what NCCL does
+  /// when the GPU is done with the operation. (The handle alone tells less: of what goes through
+  /// host memory, that it is over there.) While a stream captures a graph, what NCCL does
   /// becomes a part of it, and nobody looks after it.
   Work submit(Request request, DeviceStream stream);
   /// Waits until this rank's GPU has done what it has been given, however far behind it is; each

@@ -81,7 +81,8 @@ Status DeviceGroupImpl::settle() {
 }
 
 Work DeviceGroupImpl::submit(Request request, cuda::Stream stream) {
-  if (in_forked_child()) return members_->submit(std::move(request));  // which refuses it
+  if (Status refused = members_->refusal(); !refused.ok())
+    return finish_at_once(request, std::move(refused));
   if (Status wrong = check_request(request, options_.rank, options_.world); !wrong.ok())
     return finish_at_once(request, explained(wrong));
   complete_request(request, options_.rank, options_.world);

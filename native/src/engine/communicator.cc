@@ -22,6 +22,7 @@ void Communicator::meet() {
 }
 Work Communicator::connect() { return impl_->connect(); }
 Work Communicator::submit(Request request) { return impl_->submit(std::move(request)); }
+Status Communicator::refusal() const { return impl_->refusal(); }
 void Communicator::wake() { runtime_->progress().wake(); }
 void Communicator::later(std::function<void()> task) { impl_->later(std::move(task)); }
 void Communicator::set_waiting(bool waiting) { impl_->set_waiting(waiting); }

@@ -48,6 +48,7 @@ class CommunicatorImpl final : public CompletionSink,
   void meet();
   Work connect();
   Work submit(Request&& request);
+  Status refusal() const;
   void later(std::function<void()> task);
   void set_waiting(bool waiting);
   /// The first half of leaving: refuses new operations and tells the others, and `why`.
@@ -111,7 +112,6 @@ class CommunicatorImpl final : public CompletionSink,
   bool has_awaited_sends() const noexcept { return sends_awaited_.load() > 0 && !failed_.load(); }
   bool is_vigilant() const noexcept { return dependent_waits_.load() && mailbox_ != nullptr; }
   Work enqueue(Request request);
-  Status refusal() const;
   std::string prefix() const;
 
   // ---- baton ----

@@ -285,6 +285,7 @@ TEST_CASE("how tensors go is told, and NCCL gets what was set for it") {
       TestStream stream{rank};
       const TestMemory memory = filled(rank, 1.0F);
       finish(member.group->submit(sum_of(memory, memory), stream.get()));
+      stream.finish();
       const std::string told = collectives == "nccl" ? "nccl" : "host+shm";
       expect(member.group->transport() == told, member.group->transport());
     });

@@ -17,8 +17,10 @@ using cuda::Address;
 void* driver_library() {
   // Before the driver is asked for the first time.
   static const int set = ::setenv("FAKE_GPU_COUNT", "8", 1);
-  static void* const library = set == 0 ? ::dlopen("libcuda.so.1", RTLD_NOW) : nullptr;
-  if (library == nullptr) throw std::runtime_error("no pretended driver");
+  // By their paths, so that whoever asks for them by name finds them loaded.
+  static void* const nccl = ::dlopen(FAKE_FOLDER "/libnccl.so.2", RTLD_NOW);
+  static void* const library = ::dlopen(FAKE_FOLDER "/libcuda.so.1", RTLD_NOW);
+  if (set != 0 || nccl == nullptr || library == nullptr) throw std::runtime_error(::dlerror());
   return library;
 }
 
