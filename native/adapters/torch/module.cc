@@ -67,8 +67,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("move_apart", &smddp::Config::move_apart)
       .def_readwrite("log_level", &smddp::Config::log_level)
       .def_readwrite("log_file", &smddp::Config::log_file);
-  py::class_<SmddpOptions, c10d::Backend::Options, c10::intrusive_ptr<SmddpOptions>>(
-      module, "SmddpOptions")
+  py::class_<SmddpOptions, c10d::Backend::Options, c10::intrusive_ptr<SmddpOptions>>(module,
+                                                                                     "SmddpOptions")
       .def("__deepcopy__", [](const SmddpOptions& options, const py::dict&) {
         return c10::make_intrusive<SmddpOptions>(options);
       });
