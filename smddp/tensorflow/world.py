@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
+
+import tensorflow as tf
 
 from smddp import runtime
 from smddp.collectives import Communicator
@@ -41,6 +44,11 @@ def init() -> None:
         raise failure(SMDDPStateError, msg)
     runtime.init()
     runtime.keyed_group()
+    if rank() == 0 and tf.test.is_built_with_cuda():
+        print(
+            "smddp: WARN this TensorFlow serves GPUs: for collectives it copies their tensors to host memory, and back",
+            file=sys.stderr,
+        )
 
 
 def shutdown() -> None:
