@@ -189,9 +189,9 @@ SETTINGS: tuple[Setting, ...] = (
         help="By what collectives on CUDA tensors go; the same on all ranks. auto: NCCL, where all ranks of a group "
         "have the same version of it and a GPU of their own, else host memory, and rank 0 warns once. nccl: anything "
         "else is an error. host: copies to pinned memory, and this library's own collectives from there. "
-        "hierarchical: all_reduce by NCCL inside hosts, and of each rank's shard through host memory between them, if "
-        "hosts have as many ranks each; all else as host. What NCCL lacks, such as bitwise operations, goes through "
-        "host memory anyway, and so do messages between two ranks.",
+        "hierarchical: on several hosts, which need as many ranks each, all_reduce by NCCL inside hosts and of each "
+        "rank's shard through host memory between them, all else as host. What NCCL lacks, such as bitwise operations, "
+        "goes through host memory anyway, and so do messages between two ranks.",
     ),
     Setting(
         name="SMDDP_NCCL_LIBRARY",

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -52,9 +54,15 @@ class DeviceSide {
   }
 
   /// Waits until the collectives are done that this rank's GPU was given, and the current stream.
-  void synchronize() {
-    collectives_.synchronize();
-    guard_.getStream(device_).synchronize();
+  void synchronize() const {
+    for (const c10::Stream& stream : {collectives_, guard_.getStream(device_)}) {
+      c10::Event here{device_.type()};
+      here.record(stream);
+      for (int turn = 1; !here.query(); ++turn) {
+        std::this_thread::sleep_for(std::chrono::microseconds{50});
+        if (turn % kTurnsPerSignal == 0) run_signal_handlers();
+      }
+    }
   }
 
   /// Waits until this rank's GPU has done its part of everything.
@@ -90,6 +98,8 @@ class DeviceSide {
   }
 
  private:
+  static constexpr int kTurnsPerSignal = 200;
+
   c10::Stream new_stream(bool high_priority) const {
     return guard_.getStreamFromGlobalPool(device_, high_priority);
   }

@@ -57,8 +57,8 @@ inline WorkPtr SmddpBackend::start_on_device(std::vector<Request> requests, Call
     });
   }
   const std::shared_ptr<DeviceSide> side = side_of(device);
-  const c10::DeviceGuard guard{device};
   if (requests.front().message == MessageSide::kNone) side->meet();
+  const c10::DeviceGuard guard{device};
   return side->start(std::move(requests), std::move(call), rank_);
 }
 

@@ -51,10 +51,11 @@ class SMDDP_API DeviceGroup {
   /// host memory, that it is over there.) While a stream captures a graph, what NCCL does
   /// becomes a part of it, and nobody looks after it.
   Work submit(Request request, DeviceStream stream);
-  /// Waits until this rank's GPU has done what it has been given, however far behind it is; each
-  /// operation has its deadline. "Again" when a signal arrived first: call it again.
+  /// Waits until this rank's GPU has done its part of the collectives and sends that it has been
+  /// given, however far behind it is; each has its deadline. "Again" when a signal arrived first,
+  /// and now and then: call it again.
   Status finish();
-  /// As Communicator::leave.
+  /// As Communicator::leave. Leaves the communicator for messages too where NCCL is in use.
   void leave(std::chrono::milliseconds grace, const std::string& why = {});
 
   /// "nccl"; "nccl+host" where that serves hosts and host memory what is between them; or how host

@@ -58,7 +58,7 @@ struct Request {
   /// before a wait of more than some microseconds. A caller that holds a lock may let others have
   /// it there.
   std::function<void()> before_waiting;
-  std::shared_ptr<DevicePart> device_part;  ///< of GroupOfGpus's operations
+  std::shared_ptr<DevicePart> device_part;  ///< of a DeviceGroup's operations
   std::string name;  ///< what its user calls it, such as a variable's name; shown in errors
 };
 

@@ -12,6 +12,8 @@
 namespace smddp {
 namespace {
 
+constexpr int kTurnsOfPatience = 200;  // of 100 us
+
 /// The operation without what belongs to its end.
 Request operation_of(const Request& request) {
   return {.collective = request.collective,
@@ -43,7 +45,14 @@ Status DeviceGroupImpl::explained(const Status& failure) const {
   return {failure.code(), "rank " + std::to_string(label) + ": " + failure.message()};
 }
 
+/// Before the ranks have met, the meeting tells why not.
+Status DeviceGroupImpl::refusal() const {
+  const bool has_met = is_alone() || has_met_.load(std::memory_order_acquire);
+  return has_met || in_forked_child() ? members_->refusal() : Status{};
+}
+
 Status DeviceGroupImpl::meet() {
+  SMDDP_RETURN_IF_ERROR(refusal());
   if (is_alone() || has_met_.load(std::memory_order_acquire)) return {};
   const std::lock_guard lock{meeting_mutex_};
   if (has_met_.load()) return {};
@@ -81,8 +90,7 @@ Status DeviceGroupImpl::settle() {
 }
 
 Work DeviceGroupImpl::submit(Request request, cuda::Stream stream) {
-  if (Status refused = members_->refusal(); !refused.ok())
-    return finish_at_once(request, std::move(refused));
+  if (Status refused = refusal(); !refused.ok()) return finish_at_once(request, std::move(refused));
   if (Status wrong = check_request(request, options_.rank, options_.world); !wrong.ok())
     return finish_at_once(request, explained(wrong));
   complete_request(request, options_.rank, options_.world);
@@ -98,19 +106,21 @@ Work DeviceGroupImpl::submit(Request request, cuda::Stream stream) {
   while (met.is_again()) met = meet();
   if (!met.ok()) return finish_at_once(request, std::move(met));
   if (captured.value()) return submit_captured(std::move(request), stream);
-  if (hierarchy_ != nullptr && hierarchy_->suits(request))
+  if (hierarchy_ != nullptr && nccl_serves(request) && hierarchy_->suits(request))
     return submit_in_levels(std::move(request), stream);
   return stays_on_gpu(request) ? submit_on_stream(std::move(request), stream)
                                : submit_staged(std::move(request), stream);
 }
 
-bool DeviceGroupImpl::stays_on_gpu(const Request& request) const {
-  if (is_alone()) return true;
-  if (nccl_ == nullptr || hierarchy_ != nullptr) return false;
+bool DeviceGroupImpl::nccl_serves(const Request& request) const {
   const bool is_float8 =
       request.dtype == DType::kFloat8E4m3fn || request.dtype == DType::kFloat8E5m2;
   if (is_float8 && is_reducing(request.collective) && !adds_float8_) return false;
-  return nccl::check_request(request, nccl_->library().version).ok();
+  return nccl_ != nullptr && nccl::check_request(request, nccl_->library().version).ok();
+}
+
+bool DeviceGroupImpl::stays_on_gpu(const Request& request) const {
+  return is_alone() || (hierarchy_ == nullptr && nccl_serves(request));
 }
 
 Work DeviceGroupImpl::refuse_capture(Request& request) const {
@@ -127,8 +137,14 @@ Work DeviceGroupImpl::submit_captured(Request request, cuda::Stream stream) {
   if (!stays_on_gpu(request)) return refuse_capture(request);
   const std::lock_guard lock{order_};
   if (nccl_ != nullptr) nccl_->set_captured();
+  // While NCCL makes connections, so that the dead are noticed.
+  members_->set_waiting(true);
   const Deadline deadline = Deadline::after(request.timeout);
-  return finish_at_once(request, put_on_stream(request, stream, [&] { return deadline.passed(); }));
+  const Status captured = put_on_stream(
+      request, stream, [&] { return deadline.passed() || !members_->refusal().ok(); });
+  members_->set_waiting(false);
+  const Status refused = members_->refusal();
+  return finish_at_once(request, captured.ok() || refused.ok() ? captured : refused);
 }
 
 Work DeviceGroupImpl::submit_on_stream(Request request, cuda::Stream stream) {
@@ -228,8 +244,10 @@ Status DeviceGroupImpl::finish() {
     send = last_send_.lock();
   }
   if (last.wait(Deadline::never()).is_again()) return Status::again();
-  while (send != nullptr && !send->is_off_stream())
+  for (int turn = 0; send != nullptr && !send->is_off_stream(); ++turn) {
+    if (turn == kTurnsOfPatience) return Status::again();
     std::this_thread::sleep_for(std::chrono::microseconds{100});
+  }
   return {};
 }
 
@@ -238,9 +256,14 @@ void DeviceGroupImpl::leave(std::chrono::milliseconds grace, const std::string& 
   const Deadline deadline = Deadline::after(grace);
   members_->leave(grace, why);
   if (!has_met_.load(std::memory_order_acquire)) return;
-  // What goes on between the hosts belongs to operations that are over.
-  if (hierarchy_ != nullptr) hierarchy_->leave();
-  if (nccl_ != nullptr) nccl_->leave(deadline);
+  const auto rest = [&] {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(deadline.remaining(grace));
+  };
+  if (hierarchy_ != nullptr) hierarchy_->leave(rest());
+  if (nccl_ == nullptr) return;
+  // NCCL waits for its kernels, and one of these may stand behind a receive.
+  messages_->leave(rest(), why);
+  nccl_->leave(deadline);
 }
 
 std::string DeviceGroupImpl::transport() const {

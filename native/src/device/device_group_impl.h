@@ -70,6 +70,8 @@ class DeviceGroupImpl final : public Dependent,
   Work look_after(Request request, cuda::Stream stream, const Put& put);
   Status settle();
   std::shared_ptr<StagedOperation> staged(Request request);
+  Status refusal() const;
+  bool nccl_serves(const Request& request) const;
   bool stays_on_gpu(const Request& request) const;
   bool is_alone() const { return options_.world == 1; }
   Status explained(const Status& failure) const;

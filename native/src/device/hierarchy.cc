@@ -1,12 +1,14 @@
 #include "device/hierarchy.h"
 
 #include <array>
+#include <chrono>
 #include <span>
-
-#include "provider/nccl/calls.h"
 
 namespace smddp {
 namespace {
+
+/// The group's own communicator sees all ranks, and names who is late, before this one's deadline.
+constexpr std::chrono::seconds kAfterTheWhole{10};
 
 /// The same operation on a part of the memory.
 Request part_of(const Request& whole, Collective collective, std::byte* out, std::size_t count) {
@@ -23,8 +25,7 @@ Request part_of(const Request& whole, Collective collective, std::byte* out, std
 
 bool Hierarchy::suits(const Request& request) const {
   const bool rounds_twice = request.op == ReduceOp::kAverage && !is_floating(request.dtype);
-  return request.collective == Collective::kAllReduce && !rounds_twice && share(request) > 0 &&
-         nccl::check_request(request, inside_->library().version).ok();
+  return request.collective == Collective::kAllReduce && !rounds_twice && share(request) > 0;
 }
 
 std::size_t Hierarchy::share(const Request& request) const {
@@ -65,15 +66,26 @@ Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const En
   const std::size_t count = share(request) + (is_last() ? left_over(request) : 0);
   Request between = part_of(request, Collective::kAllReduce, shard(request, place_.rank), count);
   between.in = between.out;
-  between.on_complete = [on_failure = ends.on_failure](const Status& outcome) {
-    if (!outcome.ok()) on_failure(outcome);
-  };
+  between.timeout += kAfterTheWhole;
   const std::size_t bytes = count * size_of(request.dtype);
-  const auto operation = std::make_shared<StagedOperation>(ends.owner, gpu_, std::move(between),
-                                                           StagedOperation::Extent{bytes, bytes});
+  const auto operation = std::make_shared<StagedOperation>(
+      ends.owner, gpu_, std::move(between), StagedOperation::Extent{bytes, bytes}, ends.on_failure);
+  {
+    const std::lock_guard lock{mutex_};
+    std::erase_if(exchanges_, [](const auto& known) { return known.expired(); });
+    exchanges_.push_back(operation);
+  }
   const Status begun = operation->enqueue(ends.pool, stream);
   static_cast<void>(between_->submit(operation->on_host()));  // which tells of a failure too
   return begun;
+}
+
+void Hierarchy::abandon(const std::string& why) {
+  between_->leave(std::chrono::milliseconds{0}, why);
+  const std::lock_guard lock{mutex_};
+  for (const auto& known : exchanges_) {
+    if (const auto exchange = known.lock()) exchange->release();
+  }
 }
 
 Status Hierarchy::gather(const Request& request, cuda::Stream stream, const Ends& ends) {

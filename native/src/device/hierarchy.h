@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "smddp/communicator.h"
 #include "smddp/request.h"
@@ -29,7 +31,8 @@ struct HostPlace {
 /// once.
 ///
 /// The last rank of a host also takes the elements that are left over when the others get equal
-/// shards.
+/// shards. An average is one of averages, so 16-bit floats are rounded in both levels, and sums
+/// have neither the canonical order nor NCCL's.
 class Hierarchy {
  public:
   /// `between`: the ranks with this rank's place, one of each host.
@@ -46,14 +49,15 @@ class Hierarchy {
   struct Ends {
     std::shared_ptr<StagedOperationOwner> owner;
     StagingPool& pool;
-    std::function<bool()> is_over;                  ///< see NcclMember::enqueue
-    std::function<void(const Status&)> on_failure;  ///< between the hosts; on any thread
+    std::function<bool()> is_over;          ///< see NcclMember::enqueue
+    StagedOperation::OnFailure on_failure;  ///< between the hosts
   };
   /// Puts all of it on the stream.
   Status enqueue(const Request& request, cuda::Stream stream, const Ends& ends);
-  /// Ends what goes on between the hosts, so that no stream waits for it.
-  void abandon(const std::string& why) { between_->leave(std::chrono::milliseconds{0}, why); }
-  void leave() { abandon({}); }
+  /// Ends what goes on between the hosts, so that no stream waits for it. Only when the ranks of
+  /// this host can see that their group has failed: NCCL then gathers what is no result.
+  void abandon(const std::string& why);
+  void leave(std::chrono::milliseconds grace) { between_->leave(grace); }
 
  private:
   Status scatter(const Request& request, cuda::Stream stream, const Ends& ends);
@@ -68,6 +72,8 @@ class Hierarchy {
   const std::shared_ptr<NcclMember> inside_;
   const std::unique_ptr<Communicator> between_;
   const HostPlace place_;
+  std::mutex mutex_;  ///< guards the next
+  std::vector<std::weak_ptr<StagedOperation>> exchanges_;
 };
 
 }  // namespace smddp

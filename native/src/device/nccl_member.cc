@@ -31,10 +31,8 @@ class Patience {
 
 }  // namespace
 
-NcclMember::~NcclMember() {
-  const std::lock_guard lock{mutex_};
-  end();
-}
+// Without the lock, which another thread may have held when a child was forked.
+NcclMember::~NcclMember() { end(); }
 
 /// Without what is gone already, and in a forked child without NCCL's threads.
 void NcclMember::end() {
@@ -102,11 +100,8 @@ void NcclMember::abort() {
   {
     const std::lock_guard lock{mutex_};
     const cuda::Gpu::Current current{*gpu_};
-    if (captured_) {
-      abort_behind_graphs();
-    } else if (communicator_ != nullptr) {
-      communicator_->abort();
-    }
+    if (captured_) return abort_behind_graphs();
+    if (communicator_ != nullptr) communicator_->abort();
   }
   std::vector<std::shared_ptr<void>> kept;  // destroyed without the lock
   const std::lock_guard lock{kept_mutex_};
@@ -114,7 +109,8 @@ void NcclMember::abort() {
   kept.swap(kept_);
 }
 
-/// Kernels end at once, but NCCL waits for the graphs: so in a thread of its own.
+/// Kernels end at once, but NCCL waits for the graphs: so in a thread of its own. What they may
+/// write to is kept for good.
 void NcclMember::abort_behind_graphs() {
   if (communicator_ == nullptr) return;
   const std::shared_ptr<nccl::Communicator> ended = std::move(communicator_);

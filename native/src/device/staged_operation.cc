@@ -87,6 +87,12 @@ Status StagedOperation::progress() {
 
 void StagedOperation::end(const Status& outcome) noexcept {
   outcome_ = outcome;
+  if (outcome.ok() || !on_failure_) return release();
+  on_failure_(outcome);
+  owner_->wake();
+}
+
+void StagedOperation::release() noexcept {
   if (staging_.word() != nullptr) staging_.set_word(kOver);
 }
 

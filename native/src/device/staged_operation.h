@@ -41,12 +41,17 @@ class StagedOperation final : public DevicePart,
     std::size_t out = 0;
   };
 
+  using OnFailure = std::function<void(const Status&)>;
+
+  /// `on_failure`: of an operation that is a step of another; then the stream does not go on, as
+  /// what it would do next would spread a result that is none, until `release`. On any thread.
   StagedOperation(std::shared_ptr<StagedOperationOwner> owner, std::shared_ptr<const cuda::Gpu> gpu,
-                  Request request, Extent extent)
+                  Request request, Extent extent, OnFailure on_failure = {})
       : owner_(std::move(owner)),
         gpu_(std::move(gpu)),
         request_(std::move(request)),
-        extent_(extent) {}
+        extent_(extent),
+        on_failure_(std::move(on_failure)) {}
 
   ~StagedOperation() override;
 
@@ -54,6 +59,8 @@ class StagedOperation final : public DevicePart,
   Status enqueue(StagingPool& pool, cuda::Stream stream);
   /// The same operation on host memory, for the engine.
   Request on_host();
+  /// Lets the stream go on.
+  void release() noexcept;
   /// The GPU has no more to bring, or there will be no use for it.
   bool is_off_stream() const noexcept { return has_input_.load() || told_.load(); }
 
@@ -82,6 +89,7 @@ class StagedOperation final : public DevicePart,
   const std::shared_ptr<const cuda::Gpu> gpu_;
   const Request request_;  ///< on the GPU's memory, which it keeps
   const Extent extent_;
+  const OnFailure on_failure_;
   Staging staging_;
   Status failure_;  ///< of putting it on the stream; before anybody else sees this object
   cuda::Event copied_ = nullptr;  ///< the input is; tells of a GPU that calls nobody any more

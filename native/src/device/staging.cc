@@ -43,6 +43,7 @@ StagingPool::Block StagingPool::find(std::size_t bytes) {
 }
 
 void StagingPool::put_back(Block block) noexcept {
+  if (in_forked_child()) return;  // the lock may have been held
   const std::lock_guard lock{mutex_};
   free_.push_back(block);
 }

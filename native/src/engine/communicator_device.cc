@@ -12,9 +12,14 @@ bool CommunicatorImpl::advance_device() {
   const Request& request = current_->request;
   Status reached = request.device_part->progress();
   if (reached.is_again()) return moved;
-  awaits_device_ = false;
-  // A GPU may get through what its ranks did not agree on.
-  if (reached.ok() && request.device_part->is_all()) reached = watch_->compare();
+  awaits_device_.store(false, std::memory_order_relaxed);
+  if (request.device_part->is_all() && reached.ok()) {
+    // A GPU may get through what another rank could not do its part of.
+    if (group_->board->has_fault()) inspect();
+    if (!running_) return true;
+    // Or what its ranks did not agree on.
+    reached = watch_->compare();
+  }
   if (!reached.ok()) {
     fail(reached);
   } else if (request.device_part->is_all()) {

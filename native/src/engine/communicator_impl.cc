@@ -238,8 +238,11 @@ void CommunicatorImpl::start(const Request& request) {
   running_ = true;
   const Signature signature = to_signature(request, sequence_++);
   watch_->begin(signature, request);
-  awaits_device_ = request.device_part != nullptr;
-  if (!awaits_device_.load()) carry_out(request, signature);
+  if (request.device_part == nullptr) {
+    carry_out(request, signature);
+  } else {
+    awaits_device_.store(true, std::memory_order_relaxed);
+  }
   if (group_->board->has_fault()) inspect();
 }
 
@@ -274,7 +277,7 @@ bool CommunicatorImpl::advance_provider() {
 
 void CommunicatorImpl::finish_current(Status outcome) {
   running_ = false;
-  awaits_device_ = false;
+  if (awaits_device_.load(std::memory_order_relaxed)) awaits_device_ = false;
   watch_->end();
   if (current_ != nullptr) {
     pending_.fetch_sub(1);

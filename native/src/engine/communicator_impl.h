@@ -132,7 +132,7 @@ class CommunicatorImpl final : public CompletionSink,
   void wait_for_message(const WorkState& work);
   bool take_messages();
   bool post_sends();
-  Status readiness(const WorkState& send) const;
+  Status readiness(const WorkState& send, bool in_turn) const;
   bool advance_messages();
   void end_message(std::shared_ptr<WorkState> work, const Status& outcome);
   void await_writers();

@@ -110,7 +110,7 @@ bool CommunicatorImpl::post_sends() {
   for (auto& work : std::exchange(awaited_sends_, {})) {
     const Rank peer = work->request.peer;
     const bool in_turn = std::find(held.begin(), held.end(), peer) == held.end();
-    const Status ready = in_turn ? readiness(*work) : Status::again();
+    const Status ready = readiness(*work, in_turn);
     if (failed_.load()) {
       end_message(std::move(work), failure_);
     } else if (ready.is_again()) {
@@ -128,12 +128,15 @@ bool CommunicatorImpl::post_sends() {
   return moved;
 }
 
-Status CommunicatorImpl::readiness(const WorkState& send) const {
-  if (send.request.device_part == nullptr) return {};
-  Status ready = send.request.device_part->progress();
+/// Of a send that is `in_turn`, or behind another that is not ready.
+Status CommunicatorImpl::readiness(const WorkState& send, bool in_turn) const {
+  const auto& part = send.request.device_part;
+  Status ready = in_turn ? Status{} : Status::again();
+  if (in_turn && part != nullptr) ready = part->progress();
   if (!ready.is_again() || !send.deadline.passed()) return ready;
   return {StatusCode::kTimeout,
-          mailbox_->describe(send.request) + " timed out: this rank's GPU has not come to it"};
+          mailbox_->describe(send.request) +
+              " timed out: the stream of this rank's GPU has not come to it, or to one before it"};
 }
 
 bool CommunicatorImpl::advance_messages() {

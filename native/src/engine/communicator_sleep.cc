@@ -20,7 +20,8 @@ Deadline CommunicatorImpl::next_look() {
   if (!is_busy()) return peers_wait_ ? Deadline::after(kServingPeriod) : Deadline::never();
   if (!baton_.try_take()) return Deadline::never();
   Deadline at = running_ ? watch_->next_look() : Deadline::never();
-  if (awaits_device_.load()) at = std::min(at, Deadline::after(kDevicePeriod));
+  if (awaits_device_.load() || has_awaited_sends())
+    at = std::min(at, Deadline::after(kDevicePeriod));
   if (message_watch_ && has_messages()) at = std::min(at, message_watch_->next_look());
   if (dependent_waits_.load()) at = std::min(at, Deadline::after(kDependentPeriod));
   baton_.drop();

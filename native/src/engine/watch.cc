@@ -254,8 +254,8 @@ void Watch::announce(const Execution& execution) {
 void Watch::expire(const Execution& execution) {
   const Suspects found = suspects(execution);
   const auto now = Clock::now();
-  const bool sure =
-      found.first_hand && (group_.transport == nullptr || now >= begun_ + kAllHaveAnnounced);
+  const bool sure = found.first_hand && has_seen(found) &&
+                    (group_.transport == nullptr || now >= begun_ + kAllHaveAnnounced);
   if (!sure && now < deadline_.at() + kSecondHandGrace) return;
   std::string why = "; nothing is missing";
   if (!found.missing.empty()) {
@@ -264,6 +264,13 @@ void Watch::expire(const Execution& execution) {
     why = "; " + culprits(found.stuck, "makes no progress");
   }
   report(StatusCode::kTimeout, operation() + " timed out after " + seconds_waited() + why);
+}
+
+// While the GPU is at it, what ranks of other hosts say may lie behind data that nobody reads yet;
+// their neighbours know.
+bool Watch::has_seen(const Suspects& found) const {
+  return !on_device_ || std::any_of(found.missing.begin(), found.missing.end(),
+                                    [this](Rank rank) { return is_local(rank); });
 }
 
 void Watch::warn(const Execution& execution) {

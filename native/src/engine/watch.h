@@ -81,6 +81,7 @@ class Watch {
   void announce(const Execution& execution);
   void warn(const Execution& execution);
   Suspects suspects(const Execution& execution) const;
+  bool has_seen(const Suspects& found) const;
   std::vector<Rank> missed(const Execution& execution) const;
   std::string not_started(const std::vector<Rank>& ranks) const;
   bool is_local(Rank rank) const;

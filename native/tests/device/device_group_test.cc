@@ -151,6 +151,30 @@ TEST_CASE("what is missing on another host ends an operation in levels, and the 
   });
 }
 
+TEST_CASE("what one shard lacks is no result for the ranks that have theirs") {
+  for (const int late : {0, 3}) {
+    CAPTURE(late);
+    const World world{kOneHost, kRanks};
+    world.run([&](Rank rank) {
+      const GpuMember member = join_gpus(world, rank, "hierarchical", [&](Config& config) {
+        config.host_id = rank < 2 ? "A" : "B";
+      });
+      TestStream stream{rank};
+      const TestMemory memory = filled(rank, 1.0F);
+      finish(member.group->submit(sum_of(memory, memory), stream.get()));
+      stream.finish();
+      // The others' shards do not wait for that rank, and they gather what there is.
+      if (rank == late) stream.hold();
+      Request request = sum_of(memory, memory);
+      request.timeout = std::chrono::milliseconds{700};
+      const Status outcome = outcome_of(member.group->submit(std::move(request), stream.get()));
+      if (rank == late) stream.release();
+      expect(!outcome.ok(), "a result that is none");
+      stream.finish();
+    });
+  }
+}
+
 TEST_CASE("submitting waits for nothing on the stream, and operations keep its order") {
   for_both([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {

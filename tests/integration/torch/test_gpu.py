@@ -65,13 +65,14 @@ def test_device_from_the_start(collectives: str, run_ranks: RunRanks, seed: int,
     run_ranks([3], "streams:eager", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
 
 
-@pytest.mark.parametrize("collectives", ["nccl", "host"])
-def test_a_rank_dies_with_work_queued(collectives: str, settings: dict[str, str]) -> None:
+@pytest.mark.parametrize(("collectives", "hosts"), [("nccl", [3]), ("host", [3]), ("hierarchical", [2, 2])])
+def test_a_rank_dies_with_work_queued(collectives: str, hosts: list[int], settings: dict[str, str]) -> None:
     env = {**settings, "SMDDP_GPU_COLLECTIVES": collectives}
-    with World(3, "integration.torch.cases.streams:dies_with_work_queued", env=env) as world:
+    places = hosts if len(hosts) > 1 else ()
+    with World(sum(hosts), "integration.torch.cases.streams:dies_with_work_queued", env=env, hosts=places) as world:
         world.wait_for("ready")
         killed = world.signal(1, signal.SIGKILL)
-        for rank in world.join([0, 2]):
+        for rank in world.join(rank for rank in range(world.size) if rank != 1):
             assert rank.returncode == 1
             assert "rank 1 (" in rank.last_line, rank.last_line
             assert "died" in rank.last_line, rank.last_line
