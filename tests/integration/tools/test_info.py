@@ -55,6 +55,7 @@ def test_shows_what_is_built_and_found() -> None:
     assert any(re.fullmatch(r"\d+ cores, \S+ \w+ of memory, \S+ \w+ in /dev/shm", line) for line in lines)
 
 
+@pytest.mark.timeout(180)  # the first may have to build the libraries
 @pytest.mark.parametrize(
     ("settings", "way"),
     [

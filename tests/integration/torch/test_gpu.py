@@ -10,6 +10,8 @@ from integration.torch.conftest import RunRanks
 from support.fake_libraries import fake_libraries
 from support.world import World
 
+pytestmark = pytest.mark.timeout(180)  # the first may have to build the libraries
+
 #: The cases of CPU tensors, bit for bit, through host memory.
 SHAPES = [
     *[("collectives", hosts) for hosts in ([1], [3], [2, 1])],

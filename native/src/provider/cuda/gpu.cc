@@ -130,6 +130,7 @@ Result<Event> Gpu::make_event() const {
 }
 
 void Gpu::destroy(Event event) const noexcept {
+  if (in_forked_child()) return;
   const Current current{*this};
   driver_.event_destroy(event);
 }
