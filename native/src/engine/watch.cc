@@ -16,6 +16,8 @@ constexpr std::chrono::milliseconds kAnnouncementPeriod{500};
 constexpr std::chrono::milliseconds kSecondHandGrace{1000};
 // Before that nobody has said yet that it waits.
 constexpr std::chrono::milliseconds kAllHaveAnnounced{2 * kFirstAnnouncement};
+// How long an operation may still complete after a rank of it has died.
+constexpr std::chrono::milliseconds kLastPart{1};
 // How long an operation may still complete after a later one has failed elsewhere.
 constexpr std::chrono::milliseconds kLaterFaultGrace{500};
 constexpr std::chrono::milliseconds kLaterFaultLook{10};
@@ -33,6 +35,7 @@ void Watch::begin(const Signature& operation, const Request& request) {
   timeout_ = request.timeout;
   clock_runs_ = false;
   warned_ = false;
+  death_seen_.reset();
   later_fault_seen_.reset();
   group_.board->set_started(group_.self, operation);
 }
@@ -185,6 +188,9 @@ void Watch::look_for_the_dead() {
   const std::vector<Rank> dead = this->dead();
   // A dying rank may have recorded why, or another rank may have; that text says more than ours.
   if (dead.empty() || group_.board->has_fault()) return;
+  // They may have done their part first, which then lies here and is only to be read.
+  if (!death_seen_) death_seen_ = Clock::now();
+  if (Clock::now() < *death_seen_ + kLastPart) return;
   report(StatusCode::kPeerLost, operation() + " failed: " + culprits(dead, "died"));
 }
 
@@ -327,6 +333,7 @@ Deadline Watch::next_look() {
   start_clock();
   const auto now = Clock::now();
   auto at = deadline_.at();
+  if (death_seen_) at = now;  // which is a millisecond from now
   if (later_fault_seen_) at = std::min(at, now + kLaterFaultLook);
   if (!warned_) at = std::min(at, begun_ + config_.slow_warning);
   at = std::min(at, next_announcement_);

@@ -104,6 +104,7 @@ class Watch {
   Clock::time_point next_announcement_;
   bool announced_ = false;
   bool warned_ = false;
+  std::optional<Clock::time_point> death_seen_;
   std::optional<Clock::time_point> later_fault_seen_;  ///< a fault of a later operation
 };
 
