@@ -42,7 +42,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)
     values["costs"], values["costs_problem"] = _encoded_costs(settings.costs)
-    values["nccl_paths"] = nccl_paths(settings.nccl_library)
+    values["nccl_paths"] = _nccl_paths(settings.nccl_library)
     values["move_apart"] = settings.move_apart == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
         values[field] = timedelta(seconds=getattr(settings, field))
@@ -63,6 +63,9 @@ def _encoded_topology(text: str) -> bytes:
     except SMDDPConfigError as problem:
         msg = f"SMDDP_TOPOLOGY: {problem}"
         raise SMDDPConfigError(msg) from None
+
+
+_nccl_paths = functools.cache(nccl_paths)  # packages are searched once, not for each group
 
 
 @functools.cache  # all groups of a process plan with the same costs, whatever becomes of the file

@@ -106,8 +106,8 @@ def transport_name(group: dist.ProcessGroup | None = None, *, device: str = "cpu
         device: the type of the device that the tensors are on.
 
     Returns:
-        On the CPU: shm, tcp, ofi, shm+tcp, shm+ofi. On CUDA: nccl, or host+ and one of these where they go through
-        host memory. none for a world of one, and unconnected before their first collective there.
+        On the CPU: shm, tcp, ofi, shm+tcp, shm+ofi. On CUDA: nccl, nccl+host where host memory is for what goes between
+        hosts, or host+ and one of these. none for a world of one, and unconnected before their first collective there.
 
     Raises:
         SMDDPStateError: torch.distributed is not initialised with backend smddp.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 from integration.torch.conftest import RunRanks
 
 from support.fake_libraries import fake_libraries
+from support.jobs import REPOSITORY, run_job
 from support.world import World
 
 pytestmark = pytest.mark.timeout(180)  # the first may have to build the libraries
@@ -28,6 +30,12 @@ def settings() -> dict[str, str]:
         "FAKE_GPU_FREE": "stream",
         "FAKE_GPU_COUNT": "2",
     }
+
+
+def test_the_pretended_gpu_itself() -> None:
+    """It computes, copies and trains as the CPU does, and its streams keep their order."""
+    fake_libraries()
+    run_job([sys.executable, "-m", "support.fake_gpu.smoke"], cwd=REPOSITORY / "tests", timeout=100).check()
 
 
 @pytest.mark.parametrize(("module", "hosts"), SHAPES, ids=str)
