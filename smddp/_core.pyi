@@ -86,6 +86,7 @@ class Config:
     algorithm: str
     ofi_provider: str
     gpu_collectives: str
+    gpu_kernels: str
     nccl_paths: list[str]
     nccl_min_ctas: int
     nccl_max_ctas: int

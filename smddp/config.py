@@ -10,11 +10,13 @@ import difflib
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from smddp.alone import RECORD
+from smddp.config_gpu import GPU_SETTINGS
 from smddp.config_values import (
+    Setting,
     choice_of,
     pages_up_to,
     parse_ipv4,
@@ -23,26 +25,10 @@ from smddp.config_values import (
     parse_port,
     parse_seconds,
     parse_text,
-    whole_up_to,
 )
 from smddp.errors import SMDDPConfigError
 
 __all__ = ["SETTINGS", "Setting", "Settings", "read_settings", "render_table"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One environment variable: its field in Settings, how to read it, and what to tell people."""
-
-    name: str
-    field: str
-    default: Any
-    parse: Callable[[str], Any]
-    range: str
-    help: str
-    aliases: tuple[str, ...] = ()
-    #: The default where a framework has one of its own.
-    framework_default: str = ""
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -180,54 +166,7 @@ SETTINGS: tuple[Setting, ...] = (
         help="Which provider of libfabric transport ofi uses; the same on all ranks. auto: the first of these that is "
         "there, those that FI_PROVIDER names before the others.",
     ),
-    Setting(
-        name="SMDDP_GPU_COLLECTIVES",
-        field="gpu_collectives",
-        default="auto",
-        parse=choice_of("auto", "nccl", "host", "hierarchical"),
-        range="auto, nccl, host, hierarchical",
-        help="By what collectives on CUDA tensors go; the same on all ranks. auto: NCCL, where all ranks of a group "
-        "have the same version of it and a GPU of their own, else host memory, and rank 0 warns once. nccl: anything "
-        "else is an error. host: copies to pinned memory, and this library's own collectives from there. "
-        "hierarchical: on several hosts, which need as many ranks each, all_reduce by NCCL inside hosts and of each "
-        "rank's shard through host memory between them, all else as host. What NCCL lacks, such as bitwise operations, "
-        "goes through host memory anyway, and so do messages between two ranks.",
-    ),
-    Setting(
-        name="SMDDP_NCCL_LIBRARY",
-        field="nccl_library",
-        default="",
-        parse=parse_text,
-        range="a path",
-        help="The libnccl.so.2 to use, unless the process has loaded one already, as torch with CUDA does. Default: "
-        "that of NVIDIA's wheel, else where the loader finds one.",
-    ),
-    Setting(
-        name="SMDDP_NCCL_MIN_CTAS",
-        field="nccl_min_ctas",
-        default=0,
-        parse=whole_up_to(64),
-        range="1..64",
-        help="Fewest thread blocks (each takes an SM) of NCCL's kernels; needs SMDDP_NCCL_MAX_CTAS. NCCL's own "
-        "variables (NCCL_MIN_CTAS and others) go before these.",
-    ),
-    Setting(
-        name="SMDDP_NCCL_MAX_CTAS",
-        field="nccl_max_ctas",
-        default=0,
-        parse=whole_up_to(64),
-        range="1..64",
-        help="Most thread blocks of NCCL's kernels. Default: NCCL's choice.",
-    ),
-    Setting(
-        name="SMDDP_NCCL_CTA_POLICY",
-        field="nccl_cta_policy",
-        default="default",
-        parse=choice_of("default", "efficiency", "zero"),
-        range="default, efficiency, zero",
-        help="How NCCL uses thread blocks. efficiency: few, where that costs little time. zero: copy engines instead "
-        "of them where it can.",
-    ),
+    *GPU_SETTINGS,
     Setting(
         name="SMDDP_TIMEOUT",
         field="timeout",
@@ -315,6 +254,7 @@ class Settings:
     algorithm: str = ""
     ofi_provider: str = "auto"
     gpu_collectives: str = "auto"
+    gpu_kernels: str = ""
     nccl_library: str = ""
     nccl_min_ctas: int = 0
     nccl_max_ctas: int = 0
@@ -377,7 +317,8 @@ def render_table() -> str:
     lines = [
         "# Configuration",
         "",
-        "Made by `python -m smddp.config`; change the table in `smddp/config.py` instead of this file.",
+        "Made by `python -m smddp.config`; change the tables in `smddp/config.py` and `smddp/config_gpu.py` instead of "
+        "this file.",
         "",
         "| variable | default | values | meaning |",
         "|---|---|---|---|",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from smddp.cuda import nccl_paths
+from smddp.cuda import kernels_path, nccl_paths
 from smddp.errors import SMDDPConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     values["topology"] = _encoded_topology(settings.topology)
     values["costs"], values["costs_problem"] = _encoded_costs(settings.costs)
     values["nccl_paths"] = _nccl_paths(settings.nccl_library)
+    values["gpu_kernels"] = _kernels_path(settings.gpu_kernels)
     values["move_apart"] = settings.move_apart == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
         values[field] = timedelta(seconds=getattr(settings, field))
@@ -65,7 +66,9 @@ def _encoded_topology(text: str) -> bytes:
         raise SMDDPConfigError(msg) from None
 
 
-_nccl_paths = functools.cache(nccl_paths)  # packages are searched once, not for each group
+# Packages are searched once, not for each group.
+_nccl_paths = functools.cache(nccl_paths)
+_kernels_path = functools.cache(kernels_path)
 
 
 @functools.cache  # all groups of a process plan with the same costs, whatever becomes of the file

@@ -1,12 +1,15 @@
-"""How the text of a setting becomes its value; ValueError says what is wrong with it."""
+"""What a setting is, and how its text becomes its value; ValueError says what is wrong with it."""
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Callable
+from typing import Any
 
 __all__ = [
+    "Setting",
     "choice_of",
     "pages_up_to",
     "parse_ipv4",
@@ -15,7 +18,23 @@ __all__ = [
     "parse_port",
     "parse_seconds",
     "parse_text",
+    "whole_up_to",
 ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One environment variable: its field in Settings, how to read it, and what to tell people."""
+
+    name: str
+    field: str
+    default: Any
+    parse: Callable[[str], Any]
+    range: str
+    help: str
+    aliases: tuple[str, ...] = ()
+    #: The default where a framework has one of its own.
+    framework_default: str = ""
 
 
 def parse_text(value: str) -> str:

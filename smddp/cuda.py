@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-__all__ = ["nccl_paths"]
+__all__ = ["kernels_path", "nccl_paths"]
 
 _LIBRARY = Path("nccl", "lib", "libnccl.so.2")
 
@@ -25,3 +25,16 @@ def nccl_paths(wanted: str = "") -> list[str]:
         return first
     places = (Path(folder) / _LIBRARY for folder in nvidia.submodule_search_locations)
     return first + [str(place) for place in places if place.is_file()]
+
+
+def kernels_path(wanted: str = "") -> str:
+    """Where the shared object with our kernels lies.
+
+    Args:
+        wanted: a path that goes before smddp's own, if it is not empty.
+
+    Returns:
+        That path, or smddp's own; an empty text where smddp was built without kernels.
+    """
+    built = importlib.util.find_spec("smddp._cuda")
+    return wanted or (built.origin if built is not None and built.origin is not None else "")

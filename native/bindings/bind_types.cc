@@ -58,6 +58,7 @@ void bind_types(py::module_& module) {
       .def_readwrite("algorithm", &Config::algorithm)
       .def_readwrite("ofi_provider", &Config::ofi_provider)
       .def_readwrite("gpu_collectives", &Config::gpu_collectives)
+      .def_readwrite("gpu_kernels", &Config::gpu_kernels)
       .def_readwrite("nccl_paths", &Config::nccl_paths)
       .def_readwrite("nccl_min_ctas", &Config::nccl_min_ctas)
       .def_readwrite("nccl_max_ctas", &Config::nccl_max_ctas)

@@ -90,11 +90,25 @@ def _cuda(nccl_library: str) -> dict[str, Any]:
     from smddp import _core
 
     cuda = _core.cuda_facts()
-    found = {"devices": cuda.devices, "problem": cuda.problem, "driver": cuda.driver}
+    found = {
+        "devices": cuda.devices,
+        "problem": cuda.problem,
+        "driver": cuda.driver,
+        "kernels": _kernels(),
+    }
     if not cuda.devices:
         return found
     nccl = _core.nccl_facts(nccl_paths(nccl_library))
     return {**found, "nccl": nccl.version, "nccl_path": nccl.path, "nccl_problem": nccl.problem}
+
+
+def _kernels() -> str:
+    """The GPUs that our kernels were compiled for; empty where smddp was built without them."""
+    try:
+        from smddp import _cuda
+    except ImportError:
+        return ""
+    return _cuda.architectures()
 
 
 def _configured(settings: Settings) -> list[dict[str, Any]]:
@@ -169,13 +183,22 @@ def _fabric_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _cuda_lines(cuda: dict[str, Any], collectives: str) -> list[str]:
+    built = f"kernels for {cuda['kernels']}" if cuda.get("kernels") else "no kernels for GPUs, as there was no nvcc"
     if cuda["problem"]:
-        return [f"no GPU: {cuda['problem']}"]
+        return [f"no GPU: {cuda['problem']}; smddp has {built}"]
     driver = f"{cuda['driver'] // 1000}.{cuda['driver'] % 1000 // 10}"
+    return [
+        f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}; smddp has {built}",
+        f"collectives on CUDA tensors go {_way(cuda, collectives)}",
+    ]
+
+
+def _way(cuda: dict[str, Any], collectives: str) -> str:
+    """By what, on this host."""
     if collectives == "host":
-        way = "through host memory, as SMDDP_GPU_COLLECTIVES says"
-    elif cuda["nccl"]:
-        way = f"by NCCL {cuda['nccl']} in {cuda['nccl_path']}"
-    else:
-        way = f"through host memory, as there is no NCCL: {cuda['nccl_problem']}"
-    return [f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}; collectives on CUDA tensors go {way}"]
+        return "through host memory, as SMDDP_GPU_COLLECTIVES says"
+    if collectives != "ipc" and cuda["nccl"]:
+        return f"by NCCL {cuda['nccl']} in {cuda['nccl_path']} where each rank has a GPU of its own"
+    if cuda["kernels"]:
+        return "by smddp's kernels inside a host, and through host memory between hosts"
+    return f"through host memory, as there is no NCCL: {cuda['nccl_problem']}"

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -39,7 +40,6 @@ class DeviceSide {
       : device_(device),
         guard_(device.type()),
         collectives_(new_stream(false)),
-        sends_(new_stream(false)),
         group_(std::move(group)) {}
 
   at::Device device() const { return device_; }
@@ -109,8 +109,11 @@ class DeviceSide {
   /// each sender has a stream, from the pool that is seldom used.
   c10::Stream stream_for(const Request& request, const c10::Stream& current) {
     if (request.message == MessageSide::kNone) return request.synchronous ? current : collectives_;
-    if (request.message == MessageSide::kSend) return sends_;
-    const std::lock_guard lock{receives_mutex_};
+    const std::lock_guard lock{messages_mutex_};
+    if (request.message == MessageSide::kSend) {
+      if (!sends_) sends_ = new_stream(false);
+      return *sends_;
+    }
     const auto known = receives_.find(request.peer);
     if (known != receives_.end()) return known->second;
     return receives_.emplace(request.peer, new_stream(true)).first->second;
@@ -135,8 +138,10 @@ class DeviceSide {
   const at::Device device_;
   const c10::impl::VirtualGuardImpl guard_;
   const c10::Stream collectives_;
-  const c10::Stream sends_;
-  std::mutex receives_mutex_;  ///< guards the next
+  std::mutex messages_mutex_;  ///< guards the next two
+  // torch's pool has 32 streams, and groups that share one wait for each other: so only when
+  // needed.
+  std::optional<c10::Stream> sends_;
   std::map<Rank, c10::Stream> receives_;
   const std::unique_ptr<DeviceGroup> group_;
 };

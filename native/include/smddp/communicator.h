@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +35,12 @@ class Dependent {
   virtual Status look(const MembersView& members) = 0;
   /// The group has failed. Called once, on a completion thread.
   virtual void fail(const Status& failure) = 0;
+};
+
+/// Another process's registered memory (RegisteredBlock), as this one reaches it.
+struct ReachedMemory {
+  std::span<std::byte> bytes{};   ///< empty: it does not
+  std::shared_ptr<void> owner{};  ///< keeps it mapped
 };
 
 struct CommunicatorOptions {
@@ -90,6 +98,9 @@ class SMDDP_API Communicator {
   int hosts() const;  ///< 0 before the members met
   /// What the members run on, equal on all of them; no hosts before the members met.
   Topology topology() const;
+  /// That of another member, once the members have met; of this rank itself, and of those on other
+  /// hosts, there is none.
+  ReachedMemory memory_of(Rank rank) const;
 
  private:
   std::shared_ptr<RuntimeImpl> runtime_;  ///< outlives impl_

@@ -27,7 +27,8 @@ struct Config {
   std::string partials = "native";  ///< fp32: what partial sums of 16-bit floats are between hosts
   std::string algorithm;            ///< "all_reduce=ring,broadcast=tree" instead of the fastest
   std::string ofi_provider = "auto";     ///< libfabric's provider for transport ofi
-  std::string gpu_collectives = "auto";  ///< on CUDA tensors: auto, nccl, host, hierarchical
+  std::string gpu_collectives = "auto";  ///< on CUDA tensors: auto, nccl, ipc, host, hierarchical
+  std::string gpu_kernels;               ///< shared object with our kernels; empty: there is none
   std::vector<std::string> nccl_paths;   ///< where to look for NCCL, unless it is loaded already
   int nccl_min_ctas = 0;                 ///< of each of its kernels; 0: NCCL's choice
   int nccl_max_ctas = 0;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "base/rank_label.h"
+#include "provider/cuda/kernel_arguments.h"
 #include "provider/nccl/table.h"
 
 namespace smddp {
@@ -17,26 +19,52 @@ bool share_gpu(const GpuFacts& a, const GpuFacts& b) {
   return a.gpu.uuid == b.gpu.uuid || (a.machine == b.machine && a.gpu.pci_bus == b.gpu.pci_bus);
 }
 
-/// Why NCCL cannot serve the group; empty: it can.
-std::string obstacle(const std::vector<GpuFacts>& facts, const std::vector<Rank>& labels) {
-  const auto name = [&](std::size_t rank) {
-    return "rank " + std::to_string(label_of(labels, static_cast<Rank>(rank)));
-  };
-  for (std::size_t rank = 0; rank < facts.size(); ++rank) {
-    const int version = facts[rank].nccl_version;
-    if (version == 0) return name(rank) + " has no NCCL";
-    if (version != facts[0].nccl_version) {
-      return name(0) + " has NCCL " + nccl::version_text(facts[0].nccl_version) + " and " +
-             name(rank) + " " + nccl::version_text(version);
+/// Says why some ranks of a group cannot go a way; an empty text: they can.
+class Obstacles {
+ public:
+  Obstacles(const std::vector<GpuFacts>& facts, const std::vector<Rank>& labels)
+      : facts_(facts), labels_(labels) {}
+
+  std::string to_nccl(const std::vector<Rank>& ranks) const {
+    const GpuFacts& first = of(ranks.front());
+    for (const Rank rank : ranks) {
+      const int version = of(rank).nccl_version;
+      if (version == 0) return name(rank) + " has no NCCL";
+      if (version != first.nccl_version) {
+        return name(ranks.front()) + " has NCCL " + nccl::version_text(first.nccl_version) +
+               " and " + name(rank) + " " + nccl::version_text(version);
+      }
+      const bool may_share = of(rank).shares_gpus && version >= kSharesGpus;
+      const auto other = std::find_if(ranks.begin(), ranks.end(),
+                                      [&](Rank one) { return share_gpu(of(one), of(rank)); });
+      if (*other != rank && !may_share) return name(*other) + " and " + name(rank) + " share a GPU";
     }
-    const auto same_gpu = [&](const GpuFacts& other) { return share_gpu(other, facts[rank]); };
-    const auto other = std::find_if(facts.begin(), facts.end(), same_gpu);
-    const auto first = static_cast<std::size_t>(other - facts.begin());
-    if (first != rank && !(facts[rank].shares_gpus && version >= kSharesGpus))
-      return name(first) + " and " + name(rank) + " share a GPU";
+    return "";
   }
-  return "";
-}
+
+  std::string to_ipc(const std::vector<Rank>& ranks) const {
+    if (ranks.size() > cuda::kMostRanks)
+      return "our kernels serve at most " + std::to_string(cuda::kMostRanks) + " ranks of a host";
+    for (const Rank rank : ranks) {
+      if (of(rank).kernels_version == 0) return name(rank) + " has no kernels for GPUs";
+      if (of(rank).kernels_version != of(ranks.front()).kernels_version)
+        return name(ranks.front()) + " and " + name(rank) + " have different versions of smddp";
+      const auto other = std::find_if(ranks.begin(), ranks.end(), [&](Rank one) {
+        return of(one).process == of(rank).process && of(one).gpu.uuid != of(rank).gpu.uuid;
+      });
+      if (other != ranks.end())
+        return name(*other) + " and " + name(rank) + " are one process with several GPUs";
+    }
+    return "";
+  }
+
+ private:
+  const GpuFacts& of(Rank rank) const { return facts_[static_cast<std::size_t>(rank)]; }
+  std::string name(Rank rank) const { return "rank " + std::to_string(label_of(labels_, rank)); }
+
+  const std::vector<GpuFacts>& facts_;
+  const std::vector<Rank>& labels_;
+};
 
 /// Why the hosts cannot cut tensors into the same shards; empty: they can.
 std::string uneven(const Placement& placement) {
@@ -50,15 +78,55 @@ std::string uneven(const Placement& placement) {
   return "";
 }
 
+Status impossible(const std::string& wanted, const std::string& why) {
+  return {StatusCode::kConfig, "SMDDP_GPU_COLLECTIVES=" + wanted + ", but " + why};
+}
+
+/// NCCL inside all hosts, or our kernels inside all.
+Result<GpuChoice> choose_levels(const Obstacles& obstacles, const Placement& placement) {
+  if (const std::string why = uneven(placement); !why.empty())
+    return impossible("hierarchical", why);
+  std::string why_not;
+  std::string why_not_ipc;
+  for (int host = 0; host < placement.hosts(); ++host) {
+    if (why_not.empty()) why_not = obstacles.to_nccl(placement.ranks_on(host));
+    if (why_not_ipc.empty()) why_not_ipc = obstacles.to_ipc(placement.ranks_on(host));
+  }
+  if (why_not.empty()) return GpuChoice{GpuCollectives::kHierarchical, GpuCollectives::kNccl, ""};
+  if (why_not_ipc.empty())
+    return GpuChoice{GpuCollectives::kHierarchical, GpuCollectives::kIpc, why_not};
+  return impossible("hierarchical", why_not + ", and " + why_not_ipc);
+}
+
+/// `wanted`: kAuto, kNccl, kIpc, or kHierarchical where there is one host.
+Result<GpuChoice> choose_one_level(GpuCollectives wanted, const Obstacles& obstacles,
+                                   const Placement& placement) {
+  std::vector<Rank> all(static_cast<std::size_t>(placement.world()));
+  std::iota(all.begin(), all.end(), 0);
+  const std::string why_not = obstacles.to_nccl(all);
+  const std::string why_not_ipc =
+      placement.hosts() > 1 ? "there are several hosts" : obstacles.to_ipc(all);
+  if (wanted == GpuCollectives::kNccl && !why_not.empty()) return impossible("nccl", why_not);
+  if (wanted == GpuCollectives::kIpc && !why_not_ipc.empty()) return impossible("ipc", why_not_ipc);
+  if (wanted != GpuCollectives::kIpc && why_not.empty())
+    return GpuChoice{GpuCollectives::kNccl, GpuCollectives::kNccl, ""};
+  if (why_not_ipc.empty()) return GpuChoice{GpuCollectives::kIpc, GpuCollectives::kIpc, why_not};
+  if (wanted == GpuCollectives::kAuto)
+    return GpuChoice{GpuCollectives::kHost, GpuCollectives::kHost,
+                     why_not + ", and " + why_not_ipc};
+  return impossible("hierarchical", why_not + ", and " + why_not_ipc);
+}
+
 }  // namespace
 
 Result<GpuCollectives> parse_gpu_collectives(const std::string& text) {
   if (text == "auto") return GpuCollectives::kAuto;
   if (text == "nccl") return GpuCollectives::kNccl;
+  if (text == "ipc") return GpuCollectives::kIpc;
   if (text == "host") return GpuCollectives::kHost;
   if (text == "hierarchical") return GpuCollectives::kHierarchical;
-  return Status{StatusCode::kConfig,
-                "GPU collectives by \"" + text + "\": there are auto, nccl, host and hierarchical"};
+  return Status{StatusCode::kConfig, "GPU collectives by \"" + text +
+                                         "\": there are auto, nccl, ipc, host and hierarchical"};
 }
 
 std::vector<std::byte> encode(const GpuFacts& facts) {
@@ -66,10 +134,12 @@ std::vector<std::byte> encode(const GpuFacts& facts) {
   std::memcpy(bytes.data(), facts.gpu.uuid.data(), 16);
   std::memcpy(bytes.data() + 16, facts.gpu.pci_bus.data(), 16);
   std::memcpy(bytes.data() + 32, &facts.machine, 8);
-  std::memcpy(bytes.data() + 40, &facts.nccl_version, 4);
-  bytes[44] = static_cast<std::byte>(facts.gpu.capability);
-  bytes[45] = static_cast<std::byte>(facts.wanted);
-  bytes[46] = static_cast<std::byte>(facts.shares_gpus);
+  std::memcpy(bytes.data() + 40, &facts.process, 8);
+  std::memcpy(bytes.data() + 48, &facts.nccl_version, 4);
+  std::memcpy(bytes.data() + 52, &facts.kernels_version, 4);
+  bytes[56] = static_cast<std::byte>(facts.gpu.capability);
+  bytes[57] = static_cast<std::byte>(facts.wanted);
+  bytes[58] = static_cast<std::byte>(facts.shares_gpus);
   return bytes;
 }
 
@@ -78,10 +148,12 @@ GpuFacts decode_gpu_facts(std::span<const std::byte> bytes) {
   std::memcpy(facts.gpu.uuid.data(), bytes.data(), 16);
   std::memcpy(facts.gpu.pci_bus.data(), bytes.data() + 16, 16);
   std::memcpy(&facts.machine, bytes.data() + 32, 8);
-  std::memcpy(&facts.nccl_version, bytes.data() + 40, 4);
-  facts.gpu.capability = static_cast<int>(bytes[44]);
-  facts.wanted = static_cast<GpuCollectives>(bytes[45]);
-  facts.shares_gpus = bytes[46] != std::byte{0};
+  std::memcpy(&facts.process, bytes.data() + 40, 8);
+  std::memcpy(&facts.nccl_version, bytes.data() + 48, 4);
+  std::memcpy(&facts.kernels_version, bytes.data() + 52, 4);
+  facts.gpu.capability = static_cast<int>(bytes[56]);
+  facts.wanted = static_cast<GpuCollectives>(bytes[57]);
+  facts.shares_gpus = bytes[58] != std::byte{0};
   return facts;
 }
 
@@ -97,15 +169,16 @@ Result<GpuChoice> choose(const std::vector<GpuFacts>& facts, const Placement& pl
                                            std::to_string(label_of(labels, rank)) +
                                            "; set it equally on all ranks"};
   }
-  if (wanted == GpuCollectives::kHost) return GpuChoice{};
-  std::string why_not = obstacle(facts, labels);
-  const bool in_levels = wanted == GpuCollectives::kHierarchical && placement.hosts() > 1;
-  if (in_levels && why_not.empty()) why_not = uneven(placement);
-  if (why_not.empty())
-    return GpuChoice{in_levels ? GpuCollectives::kHierarchical : GpuCollectives::kNccl, ""};
-  if (wanted == GpuCollectives::kAuto) return GpuChoice{GpuCollectives::kHost, why_not};
-  const std::string name = wanted == GpuCollectives::kNccl ? "nccl" : "hierarchical";
-  return Status{StatusCode::kConfig, "SMDDP_GPU_COLLECTIVES=" + name + ", but " + why_not};
+  const Obstacles obstacles{facts, labels};
+  switch (wanted) {
+    case GpuCollectives::kHost:
+      return GpuChoice{};
+    case GpuCollectives::kHierarchical:
+      if (placement.hosts() > 1) return choose_levels(obstacles, placement);
+      [[fallthrough]];
+    default:
+      return choose_one_level(wanted, obstacles, placement);
+  }
 }
 
 }  // namespace smddp

@@ -15,7 +15,7 @@
 namespace smddp {
 
 /// What a user wants, or the ranks have chosen, for collectives on GPUs.
-enum class GpuCollectives : std::uint8_t { kAuto, kNccl, kHost, kHierarchical };
+enum class GpuCollectives : std::uint8_t { kAuto, kNccl, kIpc, kHost, kHierarchical };
 
 /// kConfig says what there is.
 Result<GpuCollectives> parse_gpu_collectives(const std::string& text);
@@ -24,11 +24,13 @@ Result<GpuCollectives> parse_gpu_collectives(const std::string& text);
 struct GpuFacts {
   cuda::Identity gpu{};
   std::uint64_t machine = 0;  ///< equal for ranks on one machine, whatever hosts they take it for
-  std::int32_t nccl_version = 0;  ///< 0: it has none
+  std::uint64_t process = 0;  ///< equal for ranks that are threads of one process
+  std::int32_t nccl_version = 0;     ///< 0: it has none
+  std::int32_t kernels_version = 0;  ///< of our kernels; 0: it has none
   GpuCollectives wanted = GpuCollectives::kAuto;
   bool shares_gpus = false;  ///< its NCCL is to serve ranks on one GPU too
 
-  static constexpr std::size_t kBytes = 48;
+  static constexpr std::size_t kBytes = 64;
 };
 std::vector<std::byte> encode(const GpuFacts& facts);
 GpuFacts decode_gpu_facts(std::span<const std::byte> bytes);
@@ -36,7 +38,9 @@ GpuFacts decode_gpu_facts(std::span<const std::byte> bytes);
 /// By what a group's operations go, the same on all ranks as all know the same.
 struct GpuChoice {
   GpuCollectives way = GpuCollectives::kHost;  ///< not kAuto
-  std::string why_not{};  ///< for people, where NCCL would have been taken; else empty
+  /// Inside hosts: kNccl, or kIpc for our kernels; kHost where host memory is for everything.
+  GpuCollectives inside = GpuCollectives::kHost;
+  std::string why_not{};  ///< for people, why NCCL was not taken though it might have been
 };
 /// `facts` by rank, `labels` as in CommunicatorOptions. kConfig: the ranks want different things,
 /// or what cannot be.

@@ -7,7 +7,6 @@
 #include "engine/communicator_impl.h"
 #include "engine/request_check.h"
 #include "plan/traits.h"
-#include "provider/nccl/calls.h"
 
 namespace smddp {
 namespace {
@@ -25,6 +24,12 @@ Request operation_of(const Request& request) {
           .count = request.count,
           .counts = request.counts,
           .send_counts = request.send_counts};
+}
+
+bool is_float8_reduction(const Request& request) {
+  const bool is_float8 =
+      request.dtype == DType::kFloat8E4m3fn || request.dtype == DType::kFloat8E5m2;
+  return is_float8 && is_reducing(request.collective) && !is_message(request);
 }
 
 }  // namespace
@@ -45,6 +50,14 @@ Status DeviceGroupImpl::explained(const Status& failure) const {
   return {failure.code(), "rank " + std::to_string(label) + ": " + failure.message()};
 }
 
+/// What host memory cannot do, and GPUs can, is found wrong when the ranks have met.
+Status DeviceGroupImpl::check(const Request& request) const {
+  if (!is_float8_reduction(request)) return check_request(request, options_.rank, options_.world);
+  Request other = operation_of(request);
+  other.dtype = DType::kFloat16;
+  return check_request(other, options_.rank, options_.world);
+}
+
 /// Before the ranks have met, the meeting tells why not.
 Status DeviceGroupImpl::refusal() const {
   const bool has_met = is_alone() || has_met_.load(std::memory_order_acquire);
@@ -63,14 +76,13 @@ Status DeviceGroupImpl::meet() {
   if (outcome.ok()) return {};
   // The others shall hear of it, as they may be through with the meeting.
   members_->leave(std::chrono::milliseconds{0}, outcome.message());
-  if (meeting_.nccl() != nullptr) meeting_.nccl()->abort();
+  if (meeting_.member() != nullptr) meeting_.member()->abort();
   return meeting_failure_ = outcome;
 }
 
 /// Keeps what the meeting has come to.
 Status DeviceGroupImpl::settle() {
-  nccl_ = meeting_.nccl();
-  adds_float8_ = meeting_.adds_float8();
+  member_ = meeting_.member();
   if (meeting_.way() == GpuCollectives::kHierarchical) {
     const Placement& placement = meeting_.placement();
     const int host = placement.host_of(options_.rank);
@@ -83,7 +95,7 @@ Status DeviceGroupImpl::settle() {
     }
     Result<std::unique_ptr<Communicator>> between = make_(std::move(column));
     if (!between.ok()) return between.status();
-    hierarchy_ = std::make_unique<Hierarchy>(gpu_, nccl_, std::move(between).value(), place);
+    hierarchy_ = std::make_unique<Hierarchy>(gpu_, member_, std::move(between).value(), place);
   }
   has_met_.store(true, std::memory_order_release);
   return {};
@@ -91,8 +103,7 @@ Status DeviceGroupImpl::settle() {
 
 Work DeviceGroupImpl::submit(Request request, cuda::Stream stream) {
   if (Status refused = refusal(); !refused.ok()) return finish_at_once(request, std::move(refused));
-  if (Status wrong = check_request(request, options_.rank, options_.world); !wrong.ok())
-    return finish_at_once(request, explained(wrong));
+  if (Status wrong = check(request); !wrong.ok()) return finish_at_once(request, explained(wrong));
   complete_request(request, options_.rank, options_.world);
   request.synchronous = false;
   if (request.timeout.count() <= 0) request.timeout = config_.timeout;
@@ -106,37 +117,42 @@ Work DeviceGroupImpl::submit(Request request, cuda::Stream stream) {
   while (met.is_again()) met = meet();
   if (!met.ok()) return finish_at_once(request, std::move(met));
   if (captured.value()) return submit_captured(std::move(request), stream);
-  if (hierarchy_ != nullptr && nccl_serves(request) && hierarchy_->suits(request))
+  if (is_float8_reduction(request) && !stays_on_gpu(request)) {
+    const Status wrong = check_request(request, options_.rank, options_.world);
+    return finish_at_once(request, explained(wrong));
+  }
+  if (hierarchy_ != nullptr && is_served(request) && hierarchy_->suits(request))
     return submit_in_levels(std::move(request), stream);
   return stays_on_gpu(request) ? submit_on_stream(std::move(request), stream)
                                : submit_staged(std::move(request), stream);
 }
 
-bool DeviceGroupImpl::nccl_serves(const Request& request) const {
-  const bool is_float8 =
-      request.dtype == DType::kFloat8E4m3fn || request.dtype == DType::kFloat8E5m2;
-  if (is_float8 && is_reducing(request.collective) && !adds_float8_) return false;
-  return nccl_ != nullptr && nccl::check_request(request, nccl_->library().version).ok();
+bool DeviceGroupImpl::is_served(const Request& request) const {
+  return member_ != nullptr && member_->serves(request);
 }
 
 bool DeviceGroupImpl::stays_on_gpu(const Request& request) const {
-  return is_alone() || (hierarchy_ == nullptr && nccl_serves(request));
+  return is_alone() || (hierarchy_ == nullptr && is_served(request));
 }
 
 Work DeviceGroupImpl::refuse_capture(Request& request) const {
   const std::string what{is_message(request) ? "message"
                                              : std::string{name_of(request.collective)}};
+  const std::string way = !is_message(request) && stays_on_gpu(request)
+                              ? "by kernels that wait for other ranks"
+                              : "through host memory";
   return finish_at_once(
       request, explained({StatusCode::kInvalidArgument,
-                          what + ": it goes through host memory, and so cannot be captured in a "
-                                 "CUDA graph; collectives can where NCCL serves all ranks"}));
+                          what + ": it cannot be captured in a CUDA graph, because it goes " + way +
+                              "; collectives can where NCCL serves all ranks"}));
 }
 
 // A graph runs as often as its user likes, and when he likes: there is no end to look for here.
 Work DeviceGroupImpl::submit_captured(Request request, cuda::Stream stream) {
-  if (!stays_on_gpu(request)) return refuse_capture(request);
+  const bool can_be_captured = is_alone() || (member_ != nullptr && member_->can_be_captured());
+  if (!can_be_captured || !stays_on_gpu(request)) return refuse_capture(request);
   const std::lock_guard lock{order_};
-  if (nccl_ != nullptr) nccl_->set_captured();
+  if (member_ != nullptr) member_->set_captured();
   // While NCCL makes connections, so that the dead are noticed.
   members_->set_waiting(true);
   const Deadline deadline = Deadline::after(request.timeout);
@@ -169,7 +185,7 @@ Work DeviceGroupImpl::submit_in_levels(Request request, cuda::Stream stream) {
 /// Lets the engine look after what `put` puts on the stream.
 Work DeviceGroupImpl::look_after(Request request, cuda::Stream stream, const Put& put) {
   const auto part =
-      std::make_shared<StreamOperation>(gpu_, nccl_, std::exchange(request.keep_alive, nullptr));
+      std::make_shared<StreamOperation>(gpu_, member_, std::exchange(request.keep_alive, nullptr));
   request.keep_alive = part;  // so that it is not dropped on the engine thread
   request.device_part = part;
   const std::lock_guard lock{order_};
@@ -187,7 +203,7 @@ Work DeviceGroupImpl::look_after(Request request, cuda::Stream stream, const Put
 
 Status DeviceGroupImpl::put_on_stream(const Request& request, cuda::Stream stream,
                                       const std::function<bool()>& is_over) {
-  if (!is_alone()) return nccl_->enqueue({&request, 1}, stream, is_over);
+  if (!is_alone()) return member_->enqueue({&request, 1}, stream, is_over);
   if (request.in == nullptr || request.out == nullptr) return {};
   const std::size_t count = out_count(request, options_.rank, options_.world);
   return gpu_->copy_on_device(request.out, request.in, count * size_of(request.dtype), stream);
@@ -227,11 +243,11 @@ std::shared_ptr<StagedOperation> DeviceGroupImpl::staged(Request request) {
   return std::make_shared<StagedOperation>(shared_from_this(), gpu_, std::move(request), extent);
 }
 
-// What streams and NCCL's kernels wait for will not come any more.
+// What streams and kernels wait for will not come any more.
 void DeviceGroupImpl::fail(const Status& failure) {
   if (!has_met_.load(std::memory_order_acquire)) return;
   if (hierarchy_ != nullptr) hierarchy_->abandon(failure.message());
-  if (nccl_ != nullptr) nccl_->abort();
+  if (member_ != nullptr) member_->abort();
 }
 
 Status DeviceGroupImpl::finish() {
@@ -260,16 +276,17 @@ void DeviceGroupImpl::leave(std::chrono::milliseconds grace, const std::string& 
     return std::chrono::duration_cast<std::chrono::milliseconds>(deadline.remaining(grace));
   };
   if (hierarchy_ != nullptr) hierarchy_->leave(rest());
-  if (nccl_ == nullptr) return;
+  if (member_ == nullptr) return;
   // NCCL waits for its kernels, and one of these may stand behind a receive.
   messages_->leave(rest(), why);
-  nccl_->leave(deadline);
+  member_->leave(deadline);
 }
 
 std::string DeviceGroupImpl::transport() const {
   if (is_alone()) return "none";
   if (!has_met_.load(std::memory_order_acquire)) return "unconnected";
-  if (nccl_ != nullptr) return hierarchy_ != nullptr ? "nccl+host" : "nccl";
+  if (member_ != nullptr)
+    return std::string{member_->name()} + (hierarchy_ != nullptr ? "+host" : "");
   const std::string between = members_->transport();
   return between == "unconnected" ? between : "host+" + between;
 }

@@ -14,9 +14,9 @@
 
 #include "device/device_meeting.h"
 #include "device/hierarchy.h"
-#include "device/nccl_member.h"
 #include "device/staged_operation.h"
 #include "device/staging.h"
+#include "device/stream_member.h"
 #include "device/stream_operation.h"
 #include "provider/cuda/gpu.h"
 
@@ -71,9 +71,11 @@ class DeviceGroupImpl final : public Dependent,
   Status settle();
   std::shared_ptr<StagedOperation> staged(Request request);
   Status refusal() const;
-  bool nccl_serves(const Request& request) const;
+  /// Whether it goes without host memory, at least inside hosts.
+  bool is_served(const Request& request) const;
   bool stays_on_gpu(const Request& request) const;
   bool is_alone() const { return options_.world == 1; }
+  Status check(const Request& request) const;
   Status explained(const Status& failure) const;
 
   const std::shared_ptr<cuda::Gpu> gpu_;
@@ -89,9 +91,8 @@ class DeviceGroupImpl final : public Dependent,
   Status meeting_failure_;
   std::atomic<bool> has_met_{false};
   // Set before has_met_ is, and then stay.
-  std::shared_ptr<NcclMember> nccl_;      ///< null: host memory
-  std::unique_ptr<Hierarchy> hierarchy_;  ///< null: NCCL serves all ranks, if it is there
-  bool adds_float8_ = false;
+  std::shared_ptr<StreamMember> member_;  ///< null: host memory
+  std::unique_ptr<Hierarchy> hierarchy_;  ///< null: the member, if there is one, serves all ranks
 
   std::mutex order_;  ///< held while a collective is submitted, and for the next two
   Work last_{Status{}};

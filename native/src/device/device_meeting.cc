@@ -4,11 +4,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <string_view>
 #include <utility>
 
 #include "base/host_id.h"
 #include "base/log.h"
+#include "base/rank_label.h"
 #include "engine/device_part.h"
 
 namespace smddp {
@@ -62,8 +64,8 @@ Status DeviceMeeting::begin(Communicator& members) {
   switch (step_) {
     case Step::kFacts:
       return begin_facts(members);
-    case Step::kIds:
-      return begin_ids(members);
+    case Step::kCards:
+      return begin_cards(members);
     default:
       return begin_join(members);
   }
@@ -75,16 +77,18 @@ Status DeviceMeeting::begin_facts(Communicator& members) {
   wanted_ = wanted.value();
   GpuFacts facts{.gpu = gpu_->identity(),
                  .machine = this_machine(options_.rank),
+                 .process = this_process(),
                  .wanted = wanted_,
                  .shares_gpus = nccl_shares_gpus()};
   if (wanted_ != GpuCollectives::kHost) {
     Result<nccl::Library> library = nccl::load_library(config_.nccl_paths);
-    if (library.ok()) {
-      facts.nccl_version = library.value().version;
-      nccl_ = std::make_shared<NcclMember>(gpu_, std::move(library).value());
-    } else {
-      log_line(LogLevel::kInfo, library.status().message());
-    }
+    if (library.ok()) nccl_ = std::move(library).value();
+    const Result<cuda::KernelImage> kernels = cuda::load_kernel_image(config_.gpu_kernels);
+    if (kernels.ok()) kernels_ = kernels.value();
+    if (nccl_) facts.nccl_version = nccl_->version;
+    if (kernels_) facts.kernels_version = kernels_->version;
+    for (const Status& problem : {library.status(), kernels.status()})
+      if (!problem.ok()) log_line(LogLevel::kInfo, problem.message());
   }
   mine_ = encode(facts);
   facts_.resize(GpuFacts::kBytes * static_cast<std::size_t>(options_.world));
@@ -99,82 +103,147 @@ Status DeviceMeeting::begin_facts(Communicator& members) {
 Status DeviceMeeting::end(const Communicator& members) {
   switch (step_) {
     case Step::kFacts:
-      placement_ = Placement{members.topology().host_of_rank};
-      SMDDP_RETURN_IF_ERROR(choose_from_facts());
-      step_ = nccl_ != nullptr ? Step::kIds : Step::kMet;
+      SMDDP_RETURN_IF_ERROR(choose_from_facts(members));
+      step_ = choice_.way != GpuCollectives::kHost ? Step::kCards : Step::kMet;
       return {};
-    case Step::kIds:
+    case Step::kCards:
       step_ = Step::kJoin;
       return {};
     default:
       step_ = Step::kMet;
-      return {};
+      return choice_.inside == GpuCollectives::kIpc ? end_reach() : Status{};
   }
 }
 
-Status DeviceMeeting::choose_from_facts() {
+Status DeviceMeeting::choose_from_facts(const Communicator& members) {
+  placement_ = Placement{members.topology().host_of_rank};
   std::vector<GpuFacts> facts;
   for (std::size_t at = 0; at < facts_.size(); at += GpuFacts::kBytes)
     facts.push_back(decode_gpu_facts(std::span{facts_}.subspan(at, GpuFacts::kBytes)));
   const Result<GpuChoice> choice = choose(facts, placement_, options_.labels);
   if (!choice.ok()) return choice.status();
-  way_ = choice.value().way;
+  choice_ = choice.value();
   // One rank on each host has nobody to reduce with before it goes to the others.
-  if (way_ == GpuCollectives::kHierarchical && placement_.hosts() == options_.world)
-    way_ = GpuCollectives::kHost;
-  if (way_ == GpuCollectives::kHost) nccl_.reset();
+  if (choice_.way == GpuCollectives::kHierarchical && placement_.hosts() == options_.world)
+    choice_ = {};
   adds_float8_ = std::all_of(facts.begin(), facts.end(),
                              [](const GpuFacts& one) { return one.gpu.capability >= kAddsFloat8; });
-  if (options_.rank == 0 && !choice.value().why_not.empty()) {
-    log_line(LogLevel::kWarn,
-             "group \"" + options_.name +
-                 "\": CUDA tensors go through host memory and not by NCCL, because " +
-                 choice.value().why_not + " (SMDDP_GPU_COLLECTIVES=host says that this is meant)");
-  }
+  if (choice_.way == GpuCollectives::kHost && !choice_.why_not.empty()) warn(choice_.why_not);
   return {};
 }
 
-Rank DeviceMeeting::first_rank() const {
-  if (way_ != GpuCollectives::kHierarchical) return 0;
-  return placement_.ranks_on(placement_.host_of(options_.rank)).front();
+void DeviceMeeting::warn(const std::string& why) const {
+  if (options_.rank != 0) return;
+  log_line(LogLevel::kWarn, "group \"" + options_.name +
+                                "\": CUDA tensors go through host memory, because " + why +
+                                " (SMDDP_GPU_COLLECTIVES=host says that this is meant)");
 }
 
-Status DeviceMeeting::begin_ids(Communicator& members) {
-  mine_.assign(sizeof(nccl::UniqueId), std::byte{0});
-  if (first_rank() == options_.rank) {
-    const Result<nccl::UniqueId> id = nccl::Communicator::make_id(nccl_->library());
+std::vector<Rank> DeviceMeeting::ranks_inside() const {
+  if (choice_.way == GpuCollectives::kHierarchical)
+    return placement_.ranks_on(placement_.host_of(options_.rank));
+  std::vector<Rank> all(static_cast<std::size_t>(options_.world));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+HostPlace DeviceMeeting::place_inside() const {
+  const std::vector<Rank> ranks = ranks_inside();
+  const auto self = std::find(ranks.begin(), ranks.end(), options_.rank);
+  return {static_cast<Rank>(self - ranks.begin()), static_cast<int>(ranks.size())};
+}
+
+/// What the others need of this rank: NCCL's id, from the first rank, or where its memory is. Zeros
+/// where there is nothing of that.
+Result<std::vector<std::byte>> DeviceMeeting::card() {
+  if (choice_.inside == GpuCollectives::kNccl) {
+    std::vector<std::byte> card(sizeof(nccl::UniqueId));
+    if (place_inside().rank != 0) return card;
+    const Result<nccl::UniqueId> id = nccl::Communicator::make_id(*nccl_);
     if (!id.ok()) return id.status();
-    std::memcpy(mine_.data(), id.value().bytes.data(), mine_.size());
+    std::memcpy(card.data(), id.value().bytes.data(), card.size());
+    return card;
   }
-  ids_.resize(mine_.size() * static_cast<std::size_t>(options_.world));
+  auto member = IpcMember::create(gpu_, *kernels_, place_inside());
+  Result<std::vector<std::byte>> card =
+      member.ok() ? member.value()->card() : Result<std::vector<std::byte>>{member.status()};
+  if (card.ok()) {
+    ipc_ = std::move(member).value();
+    return card;
+  }
+  log_line(LogLevel::kWarn, card.status().message());
+  return std::vector<std::byte>(IpcMemory::kCardBytes);
+}
+
+Status DeviceMeeting::begin_cards(Communicator& members) {
+  Result<std::vector<std::byte>> made = card();
+  if (!made.ok()) return made.status();
+  mine_ = std::move(made).value();
+  cards_.resize(mine_.size() * static_cast<std::size_t>(options_.world));
   pending_ = members.submit({.collective = Collective::kAllGather,
                              .in = mine_.data(),
-                             .out = ids_.data(),
+                             .out = cards_.data(),
                              .count = mine_.size(),
-                             .name = "NCCL's ids"});
+                             .name = "how to join"});
   return {};
 }
 
 nccl::Membership DeviceMeeting::membership() const {
-  nccl::Membership membership{.rank = options_.rank,
-                              .world = options_.world,
+  const HostPlace place = place_inside();
+  nccl::Membership membership{.rank = place.rank,
+                              .world = place.ranks,
                               .name = options_.name,
                               .min_ctas = unset_if_zero(config_.nccl_min_ctas),
                               .max_ctas = unset_if_zero(config_.nccl_max_ctas),
                               .cta_policy = cta_policy_of(config_.nccl_cta_policy)};
-  if (way_ == GpuCollectives::kHierarchical) {
-    membership.rank = placement_.local_rank(options_.rank);
-    membership.world = placement_.ranks_on_smallest_host();
-  }
   const std::byte* const id =
-      ids_.data() + static_cast<std::size_t>(first_rank()) * sizeof(nccl::UniqueId);
+      cards_.data() + static_cast<std::size_t>(ranks_inside().front()) * sizeof(nccl::UniqueId);
   std::memcpy(membership.id.bytes.data(), id, sizeof(nccl::UniqueId));
   return membership;
 }
 
 Status DeviceMeeting::begin_join(Communicator& members) {
-  SMDDP_RETURN_IF_ERROR(nccl_->begin(membership()));
-  pending_ = members.submit({.device_part = std::make_shared<Join>(nccl_), .name = "joining NCCL"});
+  return choice_.inside == GpuCollectives::kNccl ? join(members) : reach(members);
+}
+
+Status DeviceMeeting::join(Communicator& members) {
+  const auto nccl = std::make_shared<NcclMember>(gpu_, *nccl_);
+  nccl->set_adds_float8(adds_float8_);
+  member_ = nccl;
+  SMDDP_RETURN_IF_ERROR(nccl->begin(membership()));
+  pending_ = members.submit({.device_part = std::make_shared<Join>(nccl), .name = "joining NCCL"});
+  return {};
+}
+
+Status DeviceMeeting::reach(Communicator& members) {
+  const bool have_all = ipc_ != nullptr;
+  const Status reached = have_all ? ipc_->reach(members, ranks_inside(), cards_) : Status{};
+  if (!reached.ok()) log_line(LogLevel::kWarn, "GPU memory of other ranks: " + reached.message());
+  mine_.assign(1, static_cast<std::byte>(have_all && reached.ok()));
+  verdicts_.resize(static_cast<std::size_t>(options_.world));
+  pending_ = members.submit({.collective = Collective::kAllGather,
+                             .in = mine_.data(),
+                             .out = verdicts_.data(),
+                             .count = 1,
+                             .name = "reaching the memory of GPUs"});
+  return {};
+}
+
+/// Nobody goes a way that one cannot.
+Status DeviceMeeting::end_reach() {
+  const auto failed = std::find(verdicts_.begin(), verdicts_.end(), std::byte{0});
+  if (failed == verdicts_.end()) {
+    member_ = std::move(ipc_);
+    return {};
+  }
+  ipc_.reset();
+  const auto rank = static_cast<Rank>(failed - verdicts_.begin());
+  const std::string why = "rank " + std::to_string(label_of(options_.labels, rank)) +
+                          " does not reach the memory of the others' GPUs, or has none for them";
+  if (wanted_ != GpuCollectives::kAuto)
+    return {StatusCode::kConfig, "SMDDP_GPU_COLLECTIVES: " + why + "; see its log"};
+  choice_ = {};
+  warn(why);
   return {};
 }
 

@@ -11,14 +11,17 @@
 #include "smddp/work.h"
 
 #include "device/choice.h"
+#include "device/host_place.h"
+#include "device/ipc_member.h"
 #include "device/nccl_member.h"
+#include "device/stream_member.h"
 #include "provider/cuda/gpu.h"
 #include "topology/placement.h"
 
 namespace smddp {
 
-/// How the ranks of a DeviceGroup agree on what they use, and join NCCL: operations of their
-/// communicator, so that who is missing is named as ever.
+/// How the ranks of a DeviceGroup agree on what they use, and join NCCL or reach each other's
+/// memory: operations of their communicator, so that who is missing is named as ever.
 class DeviceMeeting {
  public:
   DeviceMeeting(std::shared_ptr<const cuda::Gpu> gpu, const CommunicatorOptions& options,
@@ -29,25 +32,30 @@ class DeviceMeeting {
   /// rank that wants host memory has nothing to wait for: the others compare what it tells them.
   Status go_on(Communicator& members);
   // Once they have met:
-  GpuCollectives way() const noexcept { return way_; }
-  /// Null where operations go through host memory; the ranks of this host where they go in levels.
-  const std::shared_ptr<NcclMember>& nccl() const noexcept { return nccl_; }
+  GpuCollectives way() const noexcept { return choice_.way; }
+  /// Null where operations go through host memory; of the ranks of this host where they go in
+  /// levels.
+  const std::shared_ptr<StreamMember>& member() const noexcept { return member_; }
   const Placement& placement() const noexcept { return placement_; }
-  /// Whether NCCL adds float8 on all GPUs.
-  bool adds_float8() const noexcept { return adds_float8_; }
 
  private:
-  enum class Step : unsigned char { kFacts, kIds, kJoin, kMet };
+  enum class Step : unsigned char { kFacts, kCards, kJoin, kMet };
 
   Status begin(Communicator& members);
   Status begin_facts(Communicator& members);
-  Status begin_ids(Communicator& members);
+  Status begin_cards(Communicator& members);
   Status begin_join(Communicator& members);
   Status end(const Communicator& members);
-  Status choose_from_facts();
+  Status choose_from_facts(const Communicator& members);
+  Result<std::vector<std::byte>> card();
+  Status join(Communicator& members);
+  Status reach(Communicator& members);
+  Status end_reach();
   nccl::Membership membership() const;
-  /// Of this rank's NCCL communicator; it makes the id.
-  Rank first_rank() const;
+  /// Those that do without host memory together: all, or those of this rank's host.
+  std::vector<Rank> ranks_inside() const;
+  HostPlace place_inside() const;
+  void warn(const std::string& why) const;
 
   const std::shared_ptr<const cuda::Gpu> gpu_;
   const CommunicatorOptions& options_;
@@ -57,11 +65,15 @@ class DeviceMeeting {
   std::optional<Work> pending_;  ///< of the step
   std::vector<std::byte> mine_;
   std::vector<std::byte> facts_;
-  std::vector<std::byte> ids_;  ///< of all ranks; only the first of each NCCL communicator has one
+  std::vector<std::byte> cards_;     ///< of all ranks
+  std::vector<std::byte> verdicts_;  ///< of all ranks: 1 where it reaches the others
   Placement placement_ = Placement::one_host(1);
-  GpuCollectives way_ = GpuCollectives::kHost;
+  GpuChoice choice_;
   bool adds_float8_ = false;
-  std::shared_ptr<NcclMember> nccl_;
+  std::optional<nccl::Library> nccl_;
+  std::optional<cuda::KernelImage> kernels_;
+  std::shared_ptr<IpcMember> ipc_;
+  std::shared_ptr<StreamMember> member_;
 };
 
 }  // namespace smddp

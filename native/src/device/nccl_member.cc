@@ -8,6 +8,8 @@
 
 #include "base/fork_guard.h"
 #include "base/log.h"
+#include "plan/traits.h"
+#include "provider/nccl/calls.h"
 
 namespace smddp {
 namespace {
@@ -49,6 +51,13 @@ Status NcclMember::begin(const nccl::Membership& membership) {
   const std::lock_guard lock{mutex_};
   communicator_ = std::move(begun).value();
   return {};
+}
+
+bool NcclMember::serves(const Request& request) const {
+  const bool is_float8 =
+      request.dtype == DType::kFloat8E4m3fn || request.dtype == DType::kFloat8E5m2;
+  if (is_float8 && is_reducing(request.collective) && !adds_float8_) return false;
+  return nccl::check_request(request, library_.version).ok();
 }
 
 Status NcclMember::look() {
@@ -103,10 +112,7 @@ void NcclMember::abort() {
     if (captured_) return abort_behind_graphs();
     if (communicator_ != nullptr) communicator_->abort();
   }
-  std::vector<std::shared_ptr<void>> kept;  // destroyed without the lock
-  const std::lock_guard lock{kept_mutex_};
-  aborted_ = true;
-  kept.swap(kept_);
+  let_go();
 }
 
 /// Kernels end at once, but NCCL waits for the graphs: so in a thread of its own. What they may
@@ -118,11 +124,6 @@ void NcclMember::abort_behind_graphs() {
     const cuda::Gpu::Current current{*self->gpu_};
     ended->abort();
   }}.detach();
-}
-
-void NcclMember::keep_until_abort(std::shared_ptr<void> memory) {
-  const std::lock_guard lock{kept_mutex_};
-  if (!aborted_) kept_.push_back(std::move(memory));
 }
 
 }  // namespace smddp

@@ -26,15 +26,15 @@ void StreamOperation::set_failed(const Status& failure) {
 Status StreamOperation::progress() {
   const State state = state_.load(std::memory_order_acquire);
   if (state == State::kFailed) return failure_;
-  if (nccl_ != nullptr) {
-    if (Status looked = nccl_->look(); !looked.ok() && !looked.is_again()) return looked;
+  if (member_ != nullptr) {
+    if (Status looked = member_->look(); !looked.ok() && !looked.is_again()) return looked;
   }
   return state == State::kNew ? Status::again() : gpu_->query(event_);
 }
 
 // A kernel may still write into the memory until it is aborted.
 void StreamOperation::end(const Status& outcome) noexcept {
-  if (!outcome.ok() && nccl_ != nullptr) nccl_->keep_until_abort(memory_);
+  if (!outcome.ok() && member_ != nullptr) member_->keep_until_abort(memory_);
   ended_.store(true, std::memory_order_release);
 }
 

@@ -5,7 +5,7 @@
 
 #include "smddp/status.h"
 
-#include "device/nccl_member.h"
+#include "device/stream_member.h"
 #include "engine/device_part.h"
 #include "provider/cuda/gpu.h"
 
@@ -14,10 +14,10 @@ namespace smddp {
 /// An operation that the GPU does alone: over when its stream has come to where it ends.
 class StreamOperation final : public DevicePart {
  public:
-  /// `nccl`: carries it out; null: the stream alone does. `memory`: what it reads and writes.
-  StreamOperation(std::shared_ptr<const cuda::Gpu> gpu, std::shared_ptr<NcclMember> nccl,
+  /// `member`: carries it out; null: the stream alone does. `memory`: what it reads and writes.
+  StreamOperation(std::shared_ptr<const cuda::Gpu> gpu, std::shared_ptr<StreamMember> member,
                   std::shared_ptr<void> memory)
-      : gpu_(std::move(gpu)), nccl_(std::move(nccl)), memory_(std::move(memory)) {}
+      : gpu_(std::move(gpu)), member_(std::move(member)), memory_(std::move(memory)) {}
   ~StreamOperation() override;
 
   /// All of it is on the stream. Once.
@@ -36,7 +36,7 @@ class StreamOperation final : public DevicePart {
   enum class State : unsigned char { kNew, kEnqueued, kFailed };
 
   const std::shared_ptr<const cuda::Gpu> gpu_;
-  const std::shared_ptr<NcclMember> nccl_;
+  const std::shared_ptr<StreamMember> member_;
   const std::shared_ptr<void> memory_;
   cuda::Event event_ = nullptr;
   std::atomic<bool> failing_{false};  ///< somebody writes the next, or has

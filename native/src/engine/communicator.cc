@@ -32,6 +32,7 @@ void Communicator::leave(std::chrono::milliseconds grace, const std::string& why
 std::string Communicator::transport() const { return impl_->transport(); }
 int Communicator::hosts() const { return impl_->hosts(); }
 Topology Communicator::topology() const { return impl_->topology(); }
+ReachedMemory Communicator::memory_of(Rank rank) const { return impl_->memory_of(rank); }
 
 // ---- Work ----
 

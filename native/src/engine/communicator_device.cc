@@ -31,4 +31,12 @@ bool CommunicatorImpl::advance_device() {
   return true;
 }
 
+ReachedMemory CommunicatorImpl::memory_of(Rank rank) const {
+  if (phase_.load() != Phase::kReady || leaving_.load() || group_->bell == nullptr) return {};
+  const Placement& placement = group_->placement;
+  if (placement.host_of(rank) != placement.host_of(group_->self)) return {};
+  const auto& peer = group_->bell->peers()[static_cast<std::size_t>(placement.local_rank(rank))];
+  return peer == nullptr ? ReachedMemory{} : ReachedMemory{peer->heap(), peer};
+}
+
 }  // namespace smddp

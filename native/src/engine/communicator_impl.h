@@ -57,6 +57,7 @@ class CommunicatorImpl final : public CompletionSink,
   std::string transport() const;
   int hosts() const;
   Topology topology() const;
+  ReachedMemory memory_of(Rank rank) const;
 
   /// Has something to do, or may soon.
   bool is_busy() const noexcept {

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <string>
 
+#include "engine/device_part.h"
 #include "plan/traits.h"
 
 namespace smddp {
@@ -98,7 +99,9 @@ bool is_message(const Request& request) { return request.message != MessageSide:
 
 Status check_request(const Request& request, Rank self, int world) {
   if (is_message(request)) return check_message(request, self, world);
-  if (is_reducing(request.collective) && !is_defined(request.op, request.dtype)) {
+  // What a GPU does by itself, whoever made the request knows that it can.
+  const bool on_host = request.device_part == nullptr || !request.device_part->is_all();
+  if (on_host && is_reducing(request.collective) && !is_defined(request.op, request.dtype)) {
     return invalid(request, "op " + std::string{name_of(request.op)} + " is not defined on " +
                                 std::string{name_of(request.dtype)});
   }

@@ -44,8 +44,8 @@ Request sum_of(const TestMemory& in, const TestMemory& out) {
           .count = in.size()};
 }
 
-TestMemory filled(Rank rank, float value, std::size_t count = kCount) {
-  return {rank, std::vector<float>(count, value)};
+TestMemory filled(int gpu, float value, std::size_t count = kCount) {
+  return {gpu, std::vector<float>(count, value)};
 }
 
 void expect_ok(const Status& status) { expect(status.ok(), status.message()); }
@@ -58,8 +58,8 @@ void wait_until(const std::function<bool()>& condition, const std::string& what)
   }
 }
 
-void for_both(const std::function<void(const World&, const std::string&)>& body) {
-  for (const char* collectives : {"nccl", "host"}) {
+void for_each_way(const std::function<void(const World&, const std::string&)>& body) {
+  for (const char* collectives : {"nccl", "ipc", "host"}) {
     CAPTURE(std::string{collectives});
     body(World{kOneHost, kRanks}, collectives);
   }
@@ -73,8 +73,8 @@ void expect_late_rank_is_named(const World& world, const std::string& collective
   world.run([&](Rank rank) {
     const GpuMember member =
         join_gpus(world, rank, collectives, [&](Config& config) { adjust(rank, config); });
-    TestStream stream{rank};
-    const TestMemory memory = filled(rank, 1.0F);
+    TestStream stream{member.gpu};
+    const TestMemory memory = filled(member.gpu, 1.0F);
     finish(member.group->submit(sum_of(memory, memory), stream.get()));
     stream.finish();
     if (rank == kLate) {
@@ -91,20 +91,22 @@ void expect_late_rank_is_named(const World& world, const std::string& collective
   });
 }
 
-TEST_CASE("every collective is right, by NCCL and through host memory") {
+TEST_CASE("every collective is right, by NCCL, by our kernels and through host memory") {
   std::size_t turn = 0;
   for (const int ranks : {1, 2, 3, 4}) {
     for (const Fabric* fabric : {&kOneHost, &kTwoHosts}) {
-      for (const char* collectives : {"nccl", "host"}) {
+      for (const std::string collectives : {"nccl", "ipc", "host"}) {
+        if (collectives == "ipc" && fabric == &kTwoHosts) continue;
         CAPTURE(ranks);
         CAPTURE(fabric->name);
-        CAPTURE(std::string{collectives});
+        CAPTURE(collectives);
         const World world{*fabric, ranks};
         std::vector<Case> cases = thinned(all_cases(ranks), turn++);
-        std::erase_if(cases, [&](const Case& what) { return is_inexact(what, ranks); });
+        if (collectives == "nccl")
+          std::erase_if(cases, [&](const Case& what) { return is_inexact(what, ranks); });
         world.run([&](Rank rank) {
           const GpuMember member = join_gpus(world, rank, collectives);
-          TestStream stream{rank};
+          TestStream stream{member.gpu};
           for (const Case& what : cases) {
             Call call{what, rank, ranks};
             const Request request = call.request();
@@ -132,7 +134,7 @@ TEST_CASE("between hosts NCCL and host memory share an all_reduce, whatever its 
       config.host_id = rank < 2 ? "A" : "B";
       config.transport = "auto";
     });
-    TestStream stream{rank};
+    TestStream stream{member.gpu};
     for (const Case& what : cases) {
       Call call{what, rank, kRanks};
       const Request request = call.request();
@@ -159,8 +161,8 @@ TEST_CASE("what one shard lacks is no result for the ranks that have theirs") {
       const GpuMember member = join_gpus(world, rank, "hierarchical", [&](Config& config) {
         config.host_id = rank < 2 ? "A" : "B";
       });
-      TestStream stream{rank};
-      const TestMemory memory = filled(rank, 1.0F);
+      TestStream stream{member.gpu};
+      const TestMemory memory = filled(member.gpu, 1.0F);
       finish(member.group->submit(sum_of(memory, memory), stream.get()));
       stream.finish();
       // The others' shards do not wait for that rank, and they gather what there is.
@@ -176,14 +178,14 @@ TEST_CASE("what one shard lacks is no result for the ranks that have theirs") {
 }
 
 TEST_CASE("submitting waits for nothing on the stream, and operations keep its order") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {
       const GpuMember member = join_gpus(world, rank, collectives);
       expect_ok(member.group->meet());
-      TestStream stream{rank};
-      const TestMemory in = filled(rank, static_cast<float>(rank + 1));
-      const TestMemory sum = filled(rank, -1.0F);
-      const TestMemory sum_of_sums = filled(rank, -1.0F);
+      TestStream stream{member.gpu};
+      const TestMemory in = filled(member.gpu, static_cast<float>(rank + 1));
+      const TestMemory sum = filled(member.gpu, -1.0F);
+      const TestMemory sum_of_sums = filled(member.gpu, -1.0F);
       std::atomic<int> called{0};
       auto kept = std::make_shared<int>(7);
       const std::weak_ptr<int> watched = kept;
@@ -206,11 +208,11 @@ TEST_CASE("submitting waits for nothing on the stream, and operations keep its o
 }
 
 TEST_CASE("ranks whose calls differ learn of both sides, and their streams go on") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {
       const GpuMember member = join_gpus(world, rank, collectives);
-      TestStream stream{rank};
-      const TestMemory memory = filled(rank, 1.0F, rank == 1 ? kCount / 2 : kCount);
+      TestStream stream{member.gpu};
+      const TestMemory memory = filled(member.gpu, 1.0F, rank == 1 ? kCount / 2 : kCount);
       if (rank == 0) stream.hold();  // NCCL would perhaps get through it
       const Status outcome = outcome_of(member.group->submit(sum_of(memory, memory), stream.get()));
       if (rank == 0) stream.release();
@@ -225,24 +227,24 @@ TEST_CASE("ranks whose calls differ learn of both sides, and their streams go on
 }
 
 TEST_CASE("a rank that does not come is named at the deadline, and the streams go on") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     expect_late_rank_is_named(world, collectives, [](Rank, Config&) {});
   });
 }
 
 TEST_CASE("a captured operation runs whenever its graph does; what NCCL has not is refused") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {
       const GpuMember member = join_gpus(world, rank, collectives);
       expect_ok(member.group->meet());
-      TestStream stream{rank};
-      const TestMemory memory = filled(rank, static_cast<float>(rank + 1));
+      TestStream stream{member.gpu};
+      const TestMemory memory = filled(member.gpu, static_cast<float>(rank + 1));
       stream.begin_capture();
       const Status captured =
           outcome_of(member.group->submit(sum_of(memory, memory), stream.get()));
       stream.end_capture();
       expect(memory.data()[0] == static_cast<float>(rank + 1), "done, not captured");
-      if (collectives == "host") {
+      if (collectives != "nccl") {
         expect(captured.code() == StatusCode::kInvalidArgument, captured.message());
         expect(captured.message().find("CUDA graph") != std::string::npos, captured.message());
         return;
@@ -261,9 +263,9 @@ TEST_CASE("messages meet by tag, also from any rank, while others do nothing") {
   const World world{kOneHost, kRanks};
   world.run([&](Rank rank) {
     const GpuMember member = join_gpus(world, rank, "nccl");
-    TestStream stream{rank};
-    const TestMemory first = filled(rank, rank == 1 ? 5.0F : -1.0F);
-    const TestMemory second = filled(rank, rank == 1 ? 6.0F : -1.0F, kCount / 2);
+    TestStream stream{member.gpu};
+    const TestMemory first = filled(member.gpu, rank == 1 ? 5.0F : -1.0F);
+    const TestMemory second = filled(member.gpu, rank == 1 ? 6.0F : -1.0F, kCount / 2);
     const auto message = [](const TestMemory& memory, MessageSide side, Rank peer, unsigned tag) {
       Request request{.message = side, .dtype = DType::kFloat32, .peer = peer, .tag = tag};
       request.in = request.out = memory.data();
@@ -293,27 +295,27 @@ TEST_CASE("messages meet by tag, also from any rank, while others do nothing") {
 }
 
 TEST_CASE("how tensors go is told, and NCCL gets what was set for it") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {
       const GpuMember member = join_gpus(world, rank, collectives);
       expect(member.group->transport() == "unconnected", member.group->transport());
-      TestStream stream{rank};
-      const TestMemory memory = filled(rank, 1.0F);
+      TestStream stream{member.gpu};
+      const TestMemory memory = filled(member.gpu, 1.0F);
       finish(member.group->submit(sum_of(memory, memory), stream.get()));
       stream.finish();
-      const std::string told = collectives == "nccl" ? "nccl" : "host+shm";
+      const std::string told = collectives == "host" ? "host+shm" : collectives;
       expect(member.group->transport() == told, member.group->transport());
     });
   });
 }
 
 TEST_CASE("a group waits for its GPU before it leaves, however far behind that is") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {
       const GpuMember member = join_gpus(world, rank, collectives);
       expect_ok(member.group->meet());
-      TestStream stream{rank};
-      const TestMemory memory = filled(rank, static_cast<float>(rank + 1));
+      TestStream stream{member.gpu};
+      const TestMemory memory = filled(member.gpu, static_cast<float>(rank + 1));
       stream.hold();
       const Work work = member.group->submit(sum_of(memory, memory), stream.get());
       std::thread later{[&] {
@@ -337,8 +339,8 @@ TEST_CASE("settings that cannot be are one error on all ranks") {
   const World world{kOneHost, 2};
   world.run([&](Rank rank) {
     const GpuMember member = join_gpus(world, rank, rank == 0 ? "host" : "nccl");
-    TestStream stream{rank};
-    const TestMemory memory = filled(rank, 1.0F);
+    TestStream stream{member.gpu};
+    const TestMemory memory = filled(member.gpu, 1.0F);
     const Status outcome = outcome_of(member.group->submit(sum_of(memory, memory), stream.get()));
     expect(outcome.code() == (rank == 0 ? StatusCode::kPeerLost : StatusCode::kConfig),
            outcome.message());
@@ -349,12 +351,12 @@ TEST_CASE("settings that cannot be are one error on all ranks") {
 }
 
 TEST_CASE("leaving ends what the streams still hold up") {
-  for_both([](const World& world, const std::string& collectives) {
+  for_each_way([](const World& world, const std::string& collectives) {
     world.run([&](Rank rank) {
       const GpuMember member = join_gpus(world, rank, collectives);
       expect_ok(member.group->meet());
-      TestStream stream{rank};
-      const TestMemory memory = filled(rank, 1.0F);
+      TestStream stream{member.gpu};
+      const TestMemory memory = filled(member.gpu, 1.0F);
       stream.hold();
       const Work work = member.group->submit(sum_of(memory, memory), stream.get());
       member.group->leave(std::chrono::milliseconds{0});

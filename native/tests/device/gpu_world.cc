@@ -32,8 +32,9 @@ void call(const char* name, Arguments... arguments) {
     throw std::runtime_error(std::string{name} + ": error " + std::to_string(error));
 }
 
-/// Makes a GPU current for a moment.
-std::shared_ptr<cuda::Gpu> gpu(int ordinal) {
+}  // namespace
+
+std::shared_ptr<cuda::Gpu> open_gpu(int ordinal) {
   driver_library();
   const Result<cuda::DriverTable> driver = cuda::load_driver();
   if (!driver.ok()) throw std::runtime_error(driver.status().message());
@@ -42,14 +43,12 @@ std::shared_ptr<cuda::Gpu> gpu(int ordinal) {
   return opened.value();
 }
 
-}  // namespace
-
 void expect(bool condition, const std::string& what) {
   if (!condition) throw std::runtime_error(what);
 }
 
 TestStream::TestStream(int ordinal) : ordinal_(ordinal) {
-  const auto mine = gpu(ordinal_);
+  const auto mine = open_gpu(ordinal_);
   const cuda::Gpu::Current current{*mine};
   call("cuStreamCreateWithPriority", &stream_, 1U, 0);
 }
@@ -77,7 +76,7 @@ void TestStream::finish() const {
 
 TestMemory::TestMemory(int ordinal, std::vector<float> values)
     : ordinal_(ordinal), count_(values.size()) {
-  const auto mine = gpu(ordinal_);
+  const auto mine = open_gpu(ordinal_);
   const cuda::Gpu::Current current{*mine};
   Address address = 0;
   call("cuMemAlloc_v2", &address, std::max<std::size_t>(1, count_) * sizeof(float));
@@ -87,7 +86,7 @@ TestMemory::TestMemory(int ordinal, std::vector<float> values)
 
 TestMemory::~TestMemory() {
   if (data_ == nullptr) return;
-  const auto mine = gpu(ordinal_);
+  const auto mine = open_gpu(ordinal_);
   const cuda::Gpu::Current current{*mine};
   call("cuMemFree_v2", reinterpret_cast<Address>(data_));
 }
@@ -110,7 +109,7 @@ Reached::Reached(const Request& request, Rank rank, int world) {
                   std::max(ranges_[0].second, ranges_[1].second)};
     ranges_.pop_back();
   }
-  const auto mine = gpu(rank);
+  const auto mine = open_gpu(rank);
   const cuda::Gpu::Current current{*mine};
   for (const auto& [begin, end] : ranges_) {
     call("cuMemHostRegister_v2", static_cast<void*>(begin), static_cast<std::size_t>(end - begin),
@@ -125,12 +124,13 @@ Reached::~Reached() {
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
                     const std::function<void(Config&)>& adjust) {
   driver_library();
-  GpuMember member{world.join(rank, "messages"), nullptr};
+  GpuMember member{collectives == "ipc" ? 0 : rank, world.join(rank, "messages"), nullptr};
   member.messages->meet();
   Config config = world.config(rank);
   config.gpu_collectives = collectives;
+  config.gpu_kernels = FAKE_KERNELS;
   if (adjust) adjust(config);
-  auto group = DeviceGroup::create(world.runtime(), world.options(rank, "gpus"), config, rank,
+  auto group = DeviceGroup::create(world.runtime(), world.options(rank, "gpus"), config, member.gpu,
                                    member.messages);
   if (!group.ok()) throw std::runtime_error(group.status().message());
   member.group = std::move(group).value();

@@ -8,7 +8,7 @@
 
 #include "smddp/device_group.h"
 
-#include "provider/cuda/driver.h"
+#include "provider/cuda/gpu.h"
 #include "support/fabric.h"
 
 namespace smddp::test {
@@ -71,13 +71,18 @@ class Reached {
   std::vector<std::pair<std::byte*, std::byte*>> ranges_;
 };
 
-/// A rank's members of a group: for messages, and on its GPU, which has the rank's number.
+/// The pretended GPU, in use.
+std::shared_ptr<cuda::Gpu> open_gpu(int ordinal);
+
+/// A rank's members of a group: for messages, and on its GPU.
 struct GpuMember {
+  int gpu;  ///< its number
   std::shared_ptr<Communicator> messages;
   std::unique_ptr<DeviceGroup> group;
 };
 
-/// `collectives`: SMDDP_GPU_COLLECTIVES.
+/// `collectives`: SMDDP_GPU_COLLECTIVES. With "ipc" all ranks share a GPU, as our kernels serve no
+/// process that has several; else each has the one with its number.
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
                     const std::function<void(Config&)>& adjust = {});
 

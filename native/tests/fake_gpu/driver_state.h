@@ -19,9 +19,12 @@ enum Error : int {
   kInvalidValue = 1,
   kOutOfMemory = 2,
   kInvalidDevice = 101,
+  kInvalidImage = 200,
   kInvalidContext = 201,
   kInvalidHandle = 400,
+  kNotFound = 500,
   kNotReady = 600,
+  kAlreadyRegistered = 712,
   kNotPermitted = 800,
   kCaptureUnsupported = 900,
   kCaptureMerge = 902,
@@ -81,6 +84,9 @@ void note(const char* name);
 
 /// Makes the call now, or writes it down when the stream is being captured.
 void make_or_record(const Stream& stream, Work call);
+
+/// Puts work on the stream with that handle.
+[[nodiscard]] int submit(void* stream, Work work);
 
 /// Whether the bytes lie in one piece of memory that the device can reach.
 [[nodiscard]] bool reachable(const void* start, std::size_t bytes);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -14,17 +15,6 @@
 
 namespace fake_gpu {
 namespace {
-
-int submit(void* handle, Work work) {
-  std::shared_ptr<Stream> stream;
-  if (const int error = find(handle, stream); error != kSuccess) return error;
-  {
-    const std::scoped_lock lock(known().mutex);
-    if (stream->capture) ++stream->capture->clocks[stream.get()][stream.get()];
-  }
-  make_or_record(*stream, [stream, work = std::move(work)] { stream->push(work); });
-  return kSuccess;
-}
 
 int copy(void* target, const void* source, std::size_t bytes, void* stream) {
   if (bytes == 0) return kSuccess;
@@ -95,6 +85,18 @@ bool is_word(DevicePointer address) {
 }
 
 }  // namespace
+
+int submit(void* handle, Work work) {
+  std::shared_ptr<Stream> stream;
+  if (const int error = find(handle, stream); error != kSuccess) return error;
+  {
+    const std::scoped_lock lock(known().mutex);
+    if (stream->capture) ++stream->capture->clocks[stream.get()][stream.get()];
+  }
+  make_or_record(*stream, [stream, work = std::move(work)] { stream->push(work); });
+  return kSuccess;
+}
+
 }  // namespace fake_gpu
 
 using namespace fake_gpu;
@@ -147,6 +149,29 @@ FAKE_EXPORT int cuStreamWriteValue32_v2(void* stream, DevicePointer address, std
   if (!is_word(address)) return kInvalidValue;
   auto* const word = reinterpret_cast<std::uint32_t*>(address);
   return submit(stream, [=] { std::atomic_ref<std::uint32_t>(*word).store(value); });
+}
+
+struct WordStep {
+  unsigned kind;
+  DevicePointer word;
+  std::uint64_t value;
+  unsigned flags;
+  std::uint64_t reserved[2];
+};
+
+FAKE_EXPORT int cuStreamBatchMemOp_v2(void* stream, unsigned count, WordStep* steps,
+                                      unsigned flags) {
+  note(__func__);
+  if (flags != 0 || count == 0 || count > 256) return kInvalidValue;
+  for (const WordStep& step : std::span{steps, count}) {
+    const auto value = static_cast<std::uint32_t>(step.value);
+    if (step.kind != 1 && step.kind != 2) return kInvalidValue;
+    const int error = step.kind == 1
+                          ? cuStreamWaitValue32_v2(stream, step.word, value, step.flags)
+                          : cuStreamWriteValue32_v2(stream, step.word, value, step.flags);
+    if (error != kSuccess) return error;
+  }
+  return kSuccess;
 }
 
 FAKE_EXPORT int cuLaunchHostFunc(void* stream, void (*function)(void*), void* data) {

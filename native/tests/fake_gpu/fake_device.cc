@@ -1,4 +1,4 @@
-// Devices, contexts and memory of the pretended driver.
+// Devices and contexts of the pretended driver.
 
 #include <unistd.h>
 
@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <string>
@@ -19,31 +18,16 @@
 namespace fake_gpu {
 namespace {
 
-using Bytes = std::size_t;
-
-constexpr int kPoison = 0xAB;
-constexpr Bytes kQuarantineBytes = Bytes{64} << 20U;
-
 struct Context {
   int device = 0;
   int retained = 0;
   std::shared_ptr<Stream> null_stream;
 };
 
-enum class Kind { kDevice, kHost, kRegistered };
-
-struct Piece {
-  Bytes bytes = 0;
-  Kind kind = Kind::kDevice;
-};
-
 struct State {
   std::mutex mutex;
   std::map<std::string, long> calls;
   std::array<Context, kMostDevices> contexts;
-  std::map<std::uintptr_t, Piece> pieces;
-  std::deque<std::pair<void*, Bytes>> quarantine;
-  Bytes quarantined = 0;
   const std::int64_t started = std::chrono::steady_clock::now().time_since_epoch().count();
 };
 
@@ -77,47 +61,6 @@ int device_count() {
 
 bool is_device(int device) { return device >= 0 && device < device_count(); }
 
-/// The piece that holds the address, or null; the caller holds the mutex.
-const std::pair<const std::uintptr_t, Piece>* piece_of(std::uintptr_t address) {
-  const auto after = state().pieces.upper_bound(address);
-  if (after == state().pieces.begin()) return nullptr;
-  const auto& piece = *std::prev(after);
-  return address - piece.first < piece.second.bytes ? &piece : nullptr;
-}
-
-int allocate(void** result, Bytes bytes, Kind kind, Bytes alignment) {
-  if (const int error = refused_in_capture(); error != kSuccess) return error;
-  if (current.empty()) return kInvalidContext;
-  if (bytes == 0) return kInvalidValue;
-  void* const start =
-      std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (start == nullptr) return kOutOfMemory;
-  const std::scoped_lock lock(state().mutex);
-  state().pieces[reinterpret_cast<std::uintptr_t>(start)] = {bytes, kind};
-  *result = start;
-  return kSuccess;
-}
-
-/// Poisons the memory and keeps it from being used again for a while: late work on a stream then
-/// spoils no innocent data, and its reader sees the poison.
-int release(void* start, Kind kind) {
-  if (const int error = refused_in_capture(); error != kSuccess) return error;
-  const std::scoped_lock lock(state().mutex);
-  const auto found = state().pieces.find(reinterpret_cast<std::uintptr_t>(start));
-  if (found == state().pieces.end() || found->second.kind != kind) return kInvalidValue;
-  const Bytes bytes = found->second.bytes;
-  state().pieces.erase(found);
-  std::memset(start, kPoison, bytes);
-  state().quarantine.emplace_back(start, bytes);
-  state().quarantined += bytes;
-  while (state().quarantined > kQuarantineBytes) {
-    std::free(state().quarantine.front().first);
-    state().quarantined -= state().quarantine.front().second;
-    state().quarantine.pop_front();
-  }
-  return kSuccess;
-}
-
 }  // namespace
 
 void note(const char* name) {
@@ -134,13 +77,6 @@ std::shared_ptr<Stream> null_stream() {
   return stream;
 }
 
-bool reachable(const void* start, std::size_t bytes) {
-  const std::scoped_lock lock(state().mutex);
-  const auto address = reinterpret_cast<std::uintptr_t>(start);
-  const auto* const piece = piece_of(address);
-  return piece != nullptr && bytes <= piece->second.bytes - (address - piece->first);
-}
-
 }  // namespace fake_gpu
 
 using namespace fake_gpu;
@@ -149,14 +85,6 @@ FAKE_EXPORT long fake_cuda_calls(const char* name) {
   const std::scoped_lock lock(state().mutex);
   const auto found = state().calls.find(name);
   return found == state().calls.end() ? 0 : found->second;
-}
-
-/// 1 for memory of cuMemAlloc, 2 for memory of cuMemHostAlloc or cuMemHostRegister, else 0.
-FAKE_EXPORT int fake_cuda_memory_kind(const void* address) {
-  const std::scoped_lock lock(state().mutex);
-  const auto* const piece = piece_of(reinterpret_cast<std::uintptr_t>(address));
-  if (piece == nullptr) return 0;
-  return piece->second.kind == Kind::kDevice ? 1 : 2;
 }
 
 FAKE_EXPORT int cuInit(unsigned flags) {
@@ -186,7 +114,7 @@ FAKE_EXPORT int cuDeviceGet(int* device, int ordinal) {
 FAKE_EXPORT int cuDeviceGetName(char* name, int size, int device) {
   note(__func__);
   if (!is_device(device)) return kInvalidDevice;
-  std::snprintf(name, static_cast<Bytes>(size), "Fake GPU %d", device);
+  std::snprintf(name, static_cast<std::size_t>(size), "Fake GPU %d", device);
   return kSuccess;
 }
 
@@ -213,11 +141,11 @@ FAKE_EXPORT int cuDeviceGetPCIBusId(char* id, int size, int device) {
   return kSuccess;
 }
 
-/// The compute capability is that of sm_90; all else is 0.
+/// The compute capability is that of sm_90, and there are 2 multiprocessors; all else is 0.
 FAKE_EXPORT int cuDeviceGetAttribute(int* value, int attribute, int device) {
   note(__func__);
   if (!is_device(device)) return kInvalidDevice;
-  *value = attribute == 75 ? 9 : 0;
+  *value = attribute == 75 ? 9 : attribute == 16 ? 2 : 0;
   return kSuccess;
 }
 
@@ -230,6 +158,9 @@ FAKE_EXPORT int cuGetErrorString(int error, const char** text) {
       {kInvalidDevice, "invalid device ordinal"},
       {kInvalidContext, "invalid device context"},
       {kInvalidHandle, "invalid resource handle"},
+      {kInvalidImage, "device kernel image is invalid"},
+      {kNotFound, "named symbol not found"},
+      {kAlreadyRegistered, "part or all of the requested memory range is already mapped"},
       {kNotReady, "device not ready"},
       {kNotPermitted, "operation not permitted"},
       {kCaptureUnsupported, "operation not permitted when stream is capturing"},
@@ -294,55 +225,4 @@ FAKE_EXPORT int cuCtxGetDevice(int* device) {
   note(__func__);
   *device = current_device();
   return current.empty() ? kInvalidContext : kSuccess;
-}
-
-FAKE_EXPORT int cuMemAlloc_v2(DevicePointer* result, Bytes bytes) {
-  note(__func__);
-  void* start = nullptr;
-  const int error = allocate(&start, bytes, Kind::kDevice, 256);
-  if (error == kSuccess) *result = reinterpret_cast<DevicePointer>(start);
-  return error;
-}
-
-FAKE_EXPORT int cuMemFree_v2(DevicePointer start) {
-  note(__func__);
-  return start == 0 ? kSuccess : release(reinterpret_cast<void*>(start), Kind::kDevice);
-}
-
-FAKE_EXPORT int cuMemHostAlloc(void** result, Bytes bytes, unsigned /*flags*/) {
-  note(__func__);
-  return allocate(result, bytes, Kind::kHost, 4096);
-}
-
-FAKE_EXPORT int cuMemFreeHost(void* start) {
-  note(__func__);
-  return release(start, Kind::kHost);
-}
-
-FAKE_EXPORT int cuMemHostRegister_v2(void* start, Bytes bytes, unsigned /*flags*/) {
-  note(__func__);
-  if (current.empty()) return kInvalidContext;
-  if (start == nullptr || bytes == 0) return kInvalidValue;
-  const std::scoped_lock lock(state().mutex);
-  const Piece piece{bytes, Kind::kRegistered};
-  const bool added = state().pieces.emplace(reinterpret_cast<std::uintptr_t>(start), piece).second;
-  return added ? kSuccess : kInvalidValue;
-}
-
-FAKE_EXPORT int cuMemHostUnregister(void* start) {
-  note(__func__);
-  const std::scoped_lock lock(state().mutex);
-  const auto found = state().pieces.find(reinterpret_cast<std::uintptr_t>(start));
-  if (found == state().pieces.end() || found->second.kind != Kind::kRegistered)
-    return kInvalidValue;
-  state().pieces.erase(found);
-  return kSuccess;
-}
-
-FAKE_EXPORT int cuMemHostGetDevicePointer_v2(DevicePointer* result, void* start,
-                                             unsigned /*flags*/) {
-  note(__func__);
-  if (!reachable(start, 1)) return kInvalidValue;
-  *result = reinterpret_cast<DevicePointer>(start);
-  return kSuccess;
 }

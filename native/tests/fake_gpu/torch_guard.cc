@@ -15,7 +15,7 @@ namespace fake_gpu {
 namespace {
 
 constexpr c10::DeviceType kType = c10::kPrivateUse1;
-constexpr std::size_t kPoolSize = 8;
+constexpr std::size_t kPoolSize = 32;  // as torch has
 
 /// Streams of one device. Stream number n of torch is entry n - 1; number 0 is the null stream.
 struct Streams {

@@ -17,6 +17,13 @@ from support.fake_libraries import fake_libraries
 
 pytestmark = pytest.mark.timeout(60)
 
+#: It depends on where smddp was built.
+KERNELS = r"(kernels for sm_\d+( sm_\d+)*|no kernels for GPUs, as there was no nvcc)"
+WITHOUT_NCCL = (
+    r"(by smddp's kernels inside a host, and through host memory between hosts"
+    r"|through host memory, as there is no NCCL: .*2.26.0.*)"
+)
+
 SMDDP = str(Path(sys.executable).with_name("smddp"))
 
 
@@ -59,16 +66,19 @@ def test_shows_what_is_built_and_found() -> None:
 @pytest.mark.parametrize(
     ("settings", "way"),
     [
-        ({}, r"by NCCL 2\.32\.3 in \S+/libnccl\.so\.2"),
+        ({}, r"by NCCL 2\.32\.3 in \S+/libnccl\.so\.2 where each rank has a GPU of its own"),
         ({"SMDDP_GPU_COLLECTIVES": "host"}, "through host memory, as SMDDP_GPU_COLLECTIVES says"),
-        ({"FAKE_NCCL_VERSION": "22600"}, "through host memory, as there is no NCCL: .*2.26.0.*"),
+        ({"FAKE_NCCL_VERSION": "22600"}, WITHOUT_NCCL),
     ],
 )
 def test_names_gpus_and_how_their_tensors_go(settings: dict[str, str], way: str) -> None:
     folder = fake_libraries()
     shown = info(LD_LIBRARY_PATH=str(folder), SMDDP_NCCL_LIBRARY=str(folder / "libnccl.so.2"), **settings)
-    (line,) = (line for line in shown.stdout.splitlines() if line.startswith("GPUs "))
-    assert re.fullmatch(rf"GPUs Fake GPU 0; driver for CUDA 13\.0; collectives on CUDA tensors go {way}", line), line
+    lines = shown.stdout.splitlines()
+    (line,) = (line for line in lines if line.startswith("GPUs "))
+    assert re.fullmatch(rf"GPUs Fake GPU 0; driver for CUDA 13\.0; smddp has {KERNELS}", line), line
+    (line,) = (line for line in lines if line.startswith("collectives on CUDA tensors go "))
+    assert re.fullmatch(rf"collectives on CUDA tensors go {way}", line), line
 
 
 def test_json() -> None:

@@ -26,6 +26,7 @@ def settings() -> dict[str, str]:
     """Of all ranks; the libraries are built before ranks with deadlines need them."""
     return {
         "SMDDP_NCCL_LIBRARY": str(fake_libraries() / "libnccl.so.2"),
+        "SMDDP_GPU_KERNELS": str(fake_libraries() / "libfake_kernels.so"),
         # Memory of freed tensors is used again in the order of the stream, as CUDA's caching allocator does.
         "FAKE_GPU_FREE": "stream",
         "FAKE_GPU_COUNT": "2",
@@ -38,14 +39,27 @@ def test_the_pretended_gpu_itself() -> None:
     run_job([sys.executable, "-m", "support.fake_gpu.smoke"], cwd=REPOSITORY / "tests", timeout=100).check()
 
 
+#: Every rank takes its GPU for that of the others.
+SHARED = {"FAKE_GPU_SHARED": "1"}
+
+
 @pytest.mark.parametrize(("module", "hosts"), SHAPES, ids=str)
 def test_cases(module: str, hosts: list[int], run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
     run_ranks(hosts, "common:run", module, str(seed), "fakegpu", settings={**settings, "SMDDP_GPU_COLLECTIVES": "host"})
 
 
-@pytest.mark.parametrize("collectives", ["nccl", "host"])
+@pytest.mark.parametrize("module", ["collectives", "coalesced", "numbers", "functional"])
+def test_cases_by_kernels(module: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    """Ranks that share a GPU, which NCCL refuses: kernels are what is taken then, and not asked for."""
+    run_ranks([3], "common:run", module, str(seed), "fakegpu", settings={**settings, **SHARED})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "collectives"),
+    [(hosts, by) for hosts in ([1], [2], [2, 1]) for by in ("nccl", "ipc", "host") if by != "ipc" or hosts == [2]],
+    ids=str,
+)
 @pytest.mark.parametrize("module", ["streams", "devices"])
-@pytest.mark.parametrize("hosts", [[1], [2], [2, 1]], ids=str)
 def test_gpu(
     hosts: list[int], module: str, collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]
 ) -> None:
@@ -54,7 +68,7 @@ def test_gpu(
 
 
 ENDS = [
-    *[(case, by) for case in ("leaves_with_a_gpu_behind", "forked_children") for by in ("nccl", "host")],
+    *[(case, by) for case in ("leaves_with_a_gpu_behind", "forked_children") for by in ("nccl", "ipc", "host")],
     ("captures_after_the_end", "nccl"),
 ]
 
@@ -64,18 +78,21 @@ def test_ends(case: str, collectives: str, run_ranks: RunRanks, seed: int, setti
     run_ranks([2], f"streams:{case}", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
 
 
-def test_hosts_in_levels(run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
-    """NCCL inside two hosts, and host memory between them."""
-    env = {**settings, "SMDDP_GPU_COLLECTIVES": "hierarchical"}
+@pytest.mark.parametrize("sharing", [{}, SHARED], ids=["nccl", "ipc"])
+def test_hosts_in_levels(sharing: dict[str, str], run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    """NCCL inside two hosts, or kernels where ranks share a GPU, and host memory between them."""
+    env = {**settings, **sharing, "SMDDP_GPU_COLLECTIVES": "hierarchical"}
     run_ranks([2, 2], "common:run", "devices", str(seed), "fakegpu", settings=env)
 
 
-@pytest.mark.parametrize("collectives", ["nccl", "host"])
+@pytest.mark.parametrize("collectives", ["nccl", "ipc", "host"])
 def test_device_from_the_start(collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
     run_ranks([3], "streams:eager", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
 
 
-@pytest.mark.parametrize(("collectives", "hosts"), [("nccl", [3]), ("host", [3]), ("hierarchical", [2, 2])])
+@pytest.mark.parametrize(
+    ("collectives", "hosts"), [("nccl", [3]), ("ipc", [3]), ("host", [3]), ("hierarchical", [2, 2])]
+)
 def test_a_rank_dies_with_work_queued(collectives: str, hosts: list[int], settings: dict[str, str]) -> None:
     env = {**settings, "SMDDP_GPU_COLLECTIVES": collectives}
     places = hosts if len(hosts) > 1 else ()

@@ -1,4 +1,4 @@
-"""Compiles the pretended driver, NCCL and torch device, once for each state of their sources."""
+"""Compiles the pretended driver, NCCL, kernels and torch device, once for each state of their sources."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ __all__ = ["build", "extension"]
 
 _DRIVER = "libcuda.so.1"
 _NCCL = "libnccl.so.2"
+_KERNELS = "libfake_kernels.so"
 _EXTENSION = "_fake_gpu"
 
 _NATIVE = REPOSITORY / "native"
 _SOURCES = _NATIVE / "tests" / "fake_gpu"
 _CACHE = REPOSITORY / "build" / "fake_gpu"
-_DRIVER_SOURCES = ("fake_cuda", "fake_device", "fake_stream", "stream")
+_DRIVER_SOURCES = ("fake_cuda", "fake_device", "fake_launch", "fake_memory", "fake_stream", "stream")
 #: The slowest first.
 _EXTENSION_SOURCES = ("torch_kernels", "torch_device", "torch_guard", "torch_memory", "torch_driver")
+#: Bits of results must be those of the engine; "unroll" is for CUDA's compiler.
+_KERNEL_FLAGS = ("-ffp-contract=off", "-Wno-unknown-pragmas")
 _FLAGS = ("-O1", "-std=c++20", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra")
 
 
@@ -77,7 +80,11 @@ def _state() -> str:
     """Name of the state of everything that the libraries depend on."""
     sources = [path for path in sorted(_SOURCES.iterdir()) if path.suffix in (".cc", ".h")]
     digest = hashlib.sha256()
-    for path in [*sources, _NATIVE / "src" / "provider" / "nccl" / "abi.h", Path(__file__)]:
+    others = (
+        *("src/provider/nccl/abi.h", "src/provider/cuda/kernel_arguments.h", "src/reduce/convert.h"),
+        *("kernels/reduce.cu", "kernels/element.cuh", "include/smddp/types.h"),
+    )
+    for path in [*sources, *(_NATIVE / name for name in others), Path(__file__)]:
         digest.update(path.read_bytes())
     digest.update(f"{torch.__version__} {sysconfig.get_config_var('SOABI')} {_compiler()}".encode())
     return digest.hexdigest()[:16]
@@ -88,10 +95,13 @@ def _build_in(folder: Path) -> None:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         extension = [pool.submit(_compile, folder, name, includes) for name in _EXTENSION_SOURCES]
         driver = [pool.submit(_compile, folder, name, []) for name in _DRIVER_SOURCES]
-        nccl = [pool.submit(_compile, folder, "fake_nccl", [f"-I{_NATIVE / 'src'}"])]
-        objects = [[job.result() for job in jobs] for jobs in (driver, extension, nccl)]
+        native = [f"-I{_NATIVE / part}" for part in ("src", "include", "kernels")]
+        nccl = [pool.submit(_compile, folder, "fake_nccl", native)]
+        kernels = [pool.submit(_compile, folder, "fake_kernels", [*native, *_KERNEL_FLAGS])]
+        objects = [[job.result() for job in jobs] for jobs in (driver, extension, nccl, kernels)]
     _link(folder / _DRIVER, objects[0], [f"-Wl,-soname,{_DRIVER}"])
     _link(folder / _NCCL, objects[2], [f"-Wl,-soname,{_NCCL}", "-ldl"])
+    _link(folder / _KERNELS, objects[3], [])
     libraries = Path(torch.__file__).parent / "lib"
     linked = [str(libraries / f"lib{name}.so") for name in ("c10", "torch_cpu", "torch", "torch_python")]
     _link(folder / f"{_EXTENSION}.so", objects[1], [*linked, f"-Wl,-rpath,{libraries}", "-ldl"])

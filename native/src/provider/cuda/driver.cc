@@ -39,10 +39,24 @@ bool bind(void* library, DriverTable& table) {
          find_symbol(library, "cuMemcpyDtoHAsync_v2", table.copy_to_host) &&
          find_symbol(library, "cuMemcpyHtoDAsync_v2", table.copy_to_device) &&
          find_symbol(library, "cuMemcpyDtoDAsync_v2", table.copy_on_device) &&
+         find_symbol(library, "cuMemAlloc_v2", table.mem_alloc) &&
+         find_symbol(library, "cuMemFree_v2", table.mem_free) &&
+         find_symbol(library, "cuMemHostRegister_v2", table.mem_host_register) &&
+         find_symbol(library, "cuMemHostUnregister", table.mem_host_unregister) &&
+         find_symbol(library, "cuMemHostGetDevicePointer_v2", table.mem_host_get_address) &&
+         find_symbol(library, "cuIpcGetMemHandle", table.ipc_get_handle) &&
+         find_symbol(library, "cuIpcOpenMemHandle_v2", table.ipc_open_handle) &&
+         find_symbol(library, "cuIpcCloseMemHandle", table.ipc_close_handle) &&
+         find_symbol(library, "cuModuleLoadData", table.module_load) &&
+         find_symbol(library, "cuModuleUnload", table.module_unload) &&
+         find_symbol(library, "cuModuleGetFunction", table.module_get_function) &&
+         find_symbol(library, "cuLaunchKernel", table.launch_kernel) &&
          find_symbol(library, "cuEventCreate", table.event_create) &&
          find_symbol(library, "cuEventDestroy_v2", table.event_destroy) &&
          find_symbol(library, "cuEventRecord", table.event_record) &&
          find_symbol(library, "cuEventQuery", table.event_query) &&
+         find_symbol(library, "cuStreamWaitEvent", table.stream_wait_event) &&
+         find_symbol(library, "cuStreamBatchMemOp_v2", table.stream_word_steps) &&
          find_symbol(library, "cuStreamWaitValue32_v2", table.stream_wait_value) &&
          find_symbol(library, "cuStreamIsCapturing", table.stream_is_capturing) &&
          find_symbol(library, "cuThreadExchangeStreamCaptureMode", table.exchange_capture_mode) &&
@@ -61,7 +75,10 @@ std::string text_of(const DriverTable& driver, int error) {
 Result<DriverTable> load_driver() {
   void* const library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   DriverTable table;
-  if (library != nullptr && bind(library, table)) return table;
+  if (library != nullptr && bind(library, table)) {
+    static_cast<void>(find_symbol(library, "cuFuncLoad", table.function_load));
+    return table;
+  }
   return Status{StatusCode::kConfig, std::string{"no CUDA driver: "} + ::dlerror()};
 }
 

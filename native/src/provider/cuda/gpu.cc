@@ -9,29 +9,13 @@
 namespace smddp::cuda {
 namespace {
 
-constexpr unsigned kDisableTiming = 2;          // CU_EVENT_DISABLE_TIMING: recorded without a clock
-constexpr unsigned kPortableAndMapped = 1 | 2;  // CU_MEMHOSTALLOC_PORTABLE, _DEVICEMAP
-constexpr unsigned kAtLeast = 0;                // CU_STREAM_WAIT_VALUE_GEQ
-constexpr int kComputeCapabilityMajor = 75;     // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-constexpr int kRelaxed = 2;                     // CU_STREAM_CAPTURE_MODE_RELAXED
+constexpr unsigned kDisableTiming = 2;       // CU_EVENT_DISABLE_TIMING: recorded without a clock
+constexpr unsigned kAtLeast = 0;             // CU_STREAM_WAIT_VALUE_GEQ
+constexpr int kComputeCapabilityMajor = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+constexpr int kProcessors = 16;              // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 
 // With unified addressing, which every 64-bit Linux has, an address means the same on both sides.
 Address address_of(const void* memory) { return reinterpret_cast<Address>(memory); }
-
-/// Lets this thread ask about events while another one captures a graph, which asking would end.
-class BesideCapture {
- public:
-  explicit BesideCapture(const DriverTable& driver) : driver_(driver) {
-    driver_.exchange_capture_mode(&mode_);
-  }
-  ~BesideCapture() { driver_.exchange_capture_mode(&mode_); }
-  BesideCapture(const BesideCapture&) = delete;
-  BesideCapture& operator=(const BesideCapture&) = delete;
-
- private:
-  const DriverTable& driver_;
-  int mode_ = kRelaxed;
-};
 
 }  // namespace
 
@@ -61,6 +45,8 @@ Status Gpu::take_hold() {
   SMDDP_RETURN_IF_ERROR(
       check(driver_.device_get_attribute(&identity_.capability, kComputeCapabilityMajor, device_),
             "cuDeviceGetAttribute"));
+  SMDDP_RETURN_IF_ERROR(check(driver_.device_get_attribute(&processors_, kProcessors, device_),
+                              "cuDeviceGetAttribute"));
   Context context = nullptr;
   SMDDP_RETURN_IF_ERROR(
       check(driver_.primary_context_retain(&context, device_), "cuDevicePrimaryCtxRetain"));
@@ -110,6 +96,26 @@ Status Gpu::wait_for(const std::uint32_t* word, std::uint32_t value, Stream stre
                "cuStreamWaitValue32");
 }
 
+Status Gpu::step(std::span<WordStep> steps, Stream stream) const {
+  const Current current{*this};
+  return check(
+      driver_.stream_word_steps(stream, static_cast<unsigned>(steps.size()), steps.data(), 0),
+      "cuStreamBatchMemOp");
+}
+
+Status Gpu::launch(Function kernel, unsigned blocks, unsigned threads, void* parameter,
+                   Stream stream) const {
+  const Current current{*this};
+  return check(
+      driver_.launch_kernel(kernel, blocks, 1, 1, threads, 1, 1, 0, stream, &parameter, nullptr),
+      "cuLaunchKernel");
+}
+
+Status Gpu::wait_for(Event event, Stream stream) const {
+  const Current current{*this};
+  return check(driver_.stream_wait_event(stream, event, 0), "cuStreamWaitEvent");
+}
+
 Status Gpu::record(Event event, Stream stream) const {
   const Current current{*this};
   return check(driver_.event_record(event, stream), "cuEventRecord");
@@ -137,24 +143,9 @@ void Gpu::destroy(Event event) const noexcept {
 
 Status Gpu::query(Event event) const {
   const Current current{*this};
-  const BesideCapture beside{driver_};
+  const BesideCapture beside{*this};
   const int error = driver_.event_query(event);
   return error == kNotReady ? Status::again() : check(error, "cuEventQuery");
-}
-
-Result<std::byte*> Gpu::allocate_pinned(std::size_t bytes) const {
-  const Current current{*this};
-  const BesideCapture beside{driver_};
-  void* memory = nullptr;
-  SMDDP_RETURN_IF_ERROR(
-      check(driver_.mem_host_alloc(&memory, bytes, kPortableAndMapped), "cuMemHostAlloc"));
-  return static_cast<std::byte*>(memory);
-}
-
-void Gpu::free_pinned(std::byte* memory) const noexcept {
-  const Current current{*this};
-  const BesideCapture beside{driver_};
-  driver_.mem_free_host(memory);
 }
 
 }  // namespace smddp::cuda

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 
 #include "smddp/status.h"
 
@@ -44,6 +46,7 @@ class Gpu {
 
   int ordinal() const noexcept { return ordinal_; }
   const Identity& identity() const noexcept { return identity_; }
+  int processors() const noexcept { return processors_; }  ///< streaming multiprocessors
 
   // What a stream does, after what it has been given before.
   Status copy_to_host(std::byte* to, const void* from, std::size_t bytes, Stream stream) const;
@@ -53,7 +56,14 @@ class Gpu {
   Status call(HostFunction function, void* data, Stream stream) const;
   /// Waits until the word, in pinned memory, is at least `value`.
   Status wait_for(const std::uint32_t* word, std::uint32_t value, Stream stream) const;
+  /// Writes words and waits for words, in their order.
+  Status step(std::span<WordStep> steps, Stream stream) const;
   Status record(Event event, Stream stream) const;
+  /// Waits for what another stream had been given before `record`.
+  Status wait_for(Event event, Stream stream) const;
+  /// A kernel with one parameter.
+  Status launch(Function kernel, unsigned blocks, unsigned threads, void* parameter,
+                Stream stream) const;
 
   /// Whether what the stream is given becomes part of a graph instead of being done.
   Result<bool> is_capturing(Stream stream) const;
@@ -65,9 +75,37 @@ class Gpu {
   /// Memory of the host that the GPU reads and writes by itself.
   Result<std::byte*> allocate_pinned(std::size_t bytes) const;
   void free_pinned(std::byte* memory) const noexcept;
+  /// The address under which the GPU reaches memory of the host, which it may from now on.
+  Result<Address> pin(std::byte* memory, std::size_t bytes) const;
+  void unpin(std::byte* memory) const noexcept;
+
+  // Memory of the GPU, which other processes can be given.
+  Result<std::byte*> allocate(std::size_t bytes) const;
+  void free(std::byte* memory) const noexcept;
+  Result<IpcHandle> share(const std::byte* memory) const;
+  /// Memory of another process, perhaps on another GPU. Not of this one: the driver refuses that.
+  Result<std::byte*> open_shared(const IpcHandle& handle) const;
+  void close_shared(std::byte* memory) const noexcept;
+
+  Result<Module> load_module(const void* image) const;
+  void unload_module(Module module) const noexcept;
+  Result<Function> load_function(Module module, const std::string& name) const;
 
  private:
   Gpu(const DriverTable& driver, int ordinal) : driver_(driver), ordinal_(ordinal) {}
+
+  /// Lets this thread do what would end a capture of another one.
+  class BesideCapture {
+   public:
+    explicit BesideCapture(const Gpu& gpu);
+    ~BesideCapture();
+    BesideCapture(const BesideCapture&) = delete;
+    BesideCapture& operator=(const BesideCapture&) = delete;
+
+   private:
+    const DriverTable& driver_;
+    int mode_;
+  };
 
   Status take_hold();
   Status check(int error, const char* function) const;
@@ -75,6 +113,7 @@ class Gpu {
   const DriverTable driver_;
   const int ordinal_;
   int device_ = 0;
+  int processors_ = 0;
   Context context_ = nullptr;  ///< null: not retained
   Identity identity_{};
 };

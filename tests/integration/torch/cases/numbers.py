@@ -10,6 +10,7 @@ import torch.distributed as dist
 from integration.torch.cases.collectives import block
 from integration.torch.cases.common import Peers, to_tensor
 
+import smddp.torch
 from smddp.errors import SMDDPArgumentError, SMDDPMismatchError
 
 COUNT = 37
@@ -70,6 +71,24 @@ def refused(call: Callable[[], object], text: str) -> None:
         raise AssertionError(msg)
 
 
+ADDED_BY_GPUS = ("float8_e4m3fn", "float8_e5m2")
+
+
+def gpus_add() -> bool:
+    """Whether sums are made on GPUs: host memory has none of 8-bit floats."""
+    dist.all_reduce(torch.ones(1))
+    return torch.get_default_device().type != "cpu" and smddp.torch.transport_name(device="cuda") in ("nccl", "ipc")
+
+
+def eight_bit_floats(peers: Peers) -> None:
+    if not gpus_add():
+        return
+    for name in ADDED_BY_GPUS:
+        tensor = torch.full((COUNT,), 0.25 * (peers.rank + 1)).to(getattr(torch, name))
+        dist.all_reduce(tensor)
+        assert torch.equal(tensor.float().cpu(), torch.full((COUNT,), 0.125 * peers.size * (peers.size + 1)).cpu())
+
+
 def what_cannot_be_computed(peers: Peers) -> None:
     options = dist.AllreduceOptions()
     options.reduceOp = dist.ReduceOp.PRODUCT
@@ -77,7 +96,8 @@ def what_cannot_be_computed(peers: Peers) -> None:
         lambda: world().allreduce([complex_of(peers, 3)], options).wait(),
         "all_reduce: op product is not defined on complex64",
     )
-    for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"):
+    nowhere = ("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
+    for name in nowhere if gpus_add() else (*ADDED_BY_GPUS, *nowhere):
         small = peers.own(name, 3)
         refused(lambda small=small: world().allreduce([small]).wait(), f"all_reduce: op sum is not defined on {name}")
     with warnings.catch_warnings():

@@ -24,8 +24,9 @@ from smddp.errors import SMDDPError
 from support import fake_gpu
 
 
-def by_nccl() -> bool:
-    return os.environ["SMDDP_GPU_COLLECTIVES"] == "nccl"
+def way() -> str:
+    """By what collectives go."""
+    return os.environ["SMDDP_GPU_COLLECTIVES"]
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def meets_on_demand(peers: Peers) -> None:
     dist.all_reduce(whole(peers, 1.0))
     torch.accelerator.synchronize()
     name = smddp.torch.transport_name(device="cuda")
-    kind = "none" if peers.size == 1 else "nccl" if by_nccl() else "host+"
+    kind = "none" if peers.size == 1 else "host+" if way() == "host" else way()
     assert name.startswith(kind), name
 
 
@@ -168,7 +169,7 @@ def completed_means_that_the_outputs_are_there(peers: Peers) -> None:
 
 
 def captured(peers: Peers) -> None:
-    if not by_nccl() and peers.size > 1:
+    if way() != "nccl" and peers.size > 1:
         return
     gpu = fake_gpu.load()
     side = torch.Stream(device=tensor_device())
@@ -210,8 +211,8 @@ def eager(seed: str) -> None:
     serve_fake_gpu()
     dist.init_process_group("smddp", device_id=torch.get_default_device())
     peers = Peers(int(seed))
-    if by_nccl():
-        assert smddp.torch.transport_name(device="cuda") == "nccl"
+    if way() != "host":
+        assert smddp.torch.transport_name(device="cuda") == way()
     members = [rank for rank in range(peers.size) if rank != 1]
     part = dist.split_group(split_ranks=[members, [1]])
     assert part is not None

@@ -1,0 +1,95 @@
+#include "provider/cuda/kernels.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "base/find_symbol.h"
+
+namespace smddp::cuda {
+namespace {
+
+constexpr std::size_t kAlignment = 16;
+constexpr unsigned kThreads = 512;           // of a block
+constexpr unsigned kBlocksPerProcessor = 2;  // enough loads on their way to keep the memory busy
+
+bool is_aligned(const void* memory) {
+  return reinterpret_cast<std::uintptr_t>(memory) % kAlignment == 0;
+}
+
+bool is_aligned(const ReduceArguments& call) {
+  const auto aligned = [](const void* memory) { return is_aligned(memory); };
+  return std::all_of(call.in, call.in + call.sources, aligned) &&
+         std::all_of(call.out, call.out + call.targets, aligned);
+}
+
+/// For bool "or" and "and" are what sums and products are.
+ReduceOp op_on_bool(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::kSum:
+    case ReduceOp::kMax:
+      return ReduceOp::kOr;
+    case ReduceOp::kProduct:
+    case ReduceOp::kMin:
+      return ReduceOp::kAnd;
+    default:
+      return op;
+  }
+}
+
+}  // namespace
+
+Result<KernelImage> load_kernel_image(const std::string& path) {
+  if (path.empty()) {
+    return Status{StatusCode::kConfig,
+                  "smddp was built without kernels for GPUs: install it where nvcc is"};
+  }
+  void* const library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  KernelsFunction kernels = nullptr;
+  if (library == nullptr || !find_symbol(library, kKernelsFunction, kernels))
+    return Status{StatusCode::kConfig, std::string{"no kernels for GPUs: "} + ::dlerror()};
+  const KernelImage image = kernels();
+  if (image.version == kKernelsVersion) return image;
+  return Status{StatusCode::kConfig, path + " holds kernels of another smddp: build smddp again"};
+}
+
+// All at once: a driver that loads a kernel when it is first launched may wait for all streams
+// then, and one of these may wait for another rank.
+Result<std::unique_ptr<Kernels>> Kernels::load(std::shared_ptr<const Gpu> gpu,
+                                               const KernelImage& image) {
+  Result<Module> module = gpu->load_module(image.image);
+  if (!module.ok()) return module.status();
+  std::unique_ptr<Kernels> kernels{new Kernels{gpu, module.value()}};
+  for (int number = 0; number < kDTypeCount; ++number) {
+    const auto dtype = static_cast<DType>(number);
+    if (!can_reduce(dtype, ReduceOp::kSum)) continue;
+    const Result<Function> kernel =
+        gpu->load_function(module.value(), "reduce_" + std::string{name_of(dtype)});
+    if (!kernel.ok()) return kernel.status();
+    kernels->reduce_[static_cast<std::size_t>(number)] = kernel.value();
+  }
+  return kernels;
+}
+
+Kernels::~Kernels() { gpu_->unload_module(module_); }
+
+bool Kernels::can_reduce(DType dtype, ReduceOp op) noexcept {
+  const bool is_float8 = dtype == DType::kFloat8E4m3fn || dtype == DType::kFloat8E5m2;
+  return is_defined(op, is_float8 ? DType::kFloat16 : dtype);
+}
+
+Status Kernels::reduce(DType dtype, ReduceArguments call, Stream stream) const {
+  if (call.count == 0 || call.targets == 0) return {};
+  call.aligned = is_aligned(call);
+  if (dtype == DType::kBool) call.op = op_on_bool(call.op);
+  const std::size_t per_thread = call.aligned ? kAlignment / size_of(dtype) : 1;
+  const std::size_t needed = call.count / (per_thread * kThreads) + 1;
+  const std::size_t most = kBlocksPerProcessor * static_cast<std::size_t>(gpu_->processors());
+  const Function kernel = reduce_.at(static_cast<std::size_t>(dtype));
+  return gpu_->launch(kernel, static_cast<unsigned>(std::min(needed, most)), kThreads, &call,
+                      stream);
+}
+
+}  // namespace smddp::cuda

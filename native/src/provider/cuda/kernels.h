@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "smddp/status.h"
+#include "smddp/types.h"
+
+#include "provider/cuda/gpu.h"
+#include "provider/cuda/kernel_arguments.h"
+
+namespace smddp::cuda {
+
+/// The image that the shared object at `path` carries, which stays loaded. kConfig: there is none,
+/// or one of another version of smddp.
+Result<KernelImage> load_kernel_image(const std::string& path);
+
+/// Our kernels on one GPU. Any thread may call any function.
+class Kernels {
+ public:
+  /// kSystem: the driver cannot use the image on this GPU.
+  static Result<std::unique_ptr<Kernels>> load(std::shared_ptr<const Gpu> gpu,
+                                               const KernelImage& image);
+  ~Kernels();
+  Kernels(const Kernels&) = delete;
+  Kernels& operator=(const Kernels&) = delete;
+
+  /// Whether there is a kernel for it.
+  static bool can_reduce(DType dtype, ReduceOp op) noexcept;
+  /// What ReduceArguments says, after what the stream was given before; `aligned` is set here.
+  Status reduce(DType dtype, ReduceArguments call, Stream stream) const;
+
+ private:
+  Kernels(std::shared_ptr<const Gpu> gpu, Module module) : gpu_(std::move(gpu)), module_(module) {}
+
+  const std::shared_ptr<const Gpu> gpu_;
+  const Module module_;
+  std::array<Function, kDTypeCount> reduce_{};  ///< null where there is none
+};
+
+}  // namespace smddp::cuda

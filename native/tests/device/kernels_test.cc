@@ -1,0 +1,149 @@
+// Our kernels, compiled for the processor and launched by the pretended driver.
+#include "provider/cuda/kernels.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "device/gpu_world.h"
+#include "reduce/reduce.h"
+
+namespace smddp::test {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+constexpr DType kReduced[] = {DType::kFloat64, DType::kFloat32, DType::kFloat16, DType::kBFloat16,
+                              DType::kInt8,    DType::kInt16,   DType::kInt32,   DType::kInt64,
+                              DType::kUint8,   DType::kUint16,  DType::kUint32,  DType::kUint64,
+                              DType::kBool};
+constexpr ReduceOp kOps[] = {ReduceOp::kSum, ReduceOp::kProduct, ReduceOp::kMin,
+                             ReduceOp::kMax, ReduceOp::kAverage, ReduceOp::kAnd,
+                             ReduceOp::kOr,  ReduceOp::kXor};
+
+/// Kernels on the pretended GPU, and a stream.
+class Rig {
+ public:
+  Rig() {
+    const auto image = cuda::load_kernel_image(FAKE_KERNELS);
+    REQUIRE_MESSAGE(image.ok(), image.status().message());
+    auto loaded = cuda::Kernels::load(open_gpu(0), image.value());
+    REQUIRE_MESSAGE(loaded.ok(), loaded.status().message());
+    kernels_ = std::move(loaded).value();
+  }
+
+  void reduce(DType dtype, const cuda::ReduceArguments& call) {
+    const Status launched = kernels_->reduce(dtype, call, stream_.get());
+    REQUIRE_MESSAGE(launched.ok(), launched.message());
+    stream_.finish();
+  }
+
+ private:
+  TestStream stream_{0};
+  std::unique_ptr<cuda::Kernels> kernels_;
+};
+
+/// Any bits, so also NaNs of all kinds, infinities, and bools that are neither 0 nor 1.
+Bytes random_bytes(std::size_t size, std::mt19937& random) {
+  Bytes bytes(size);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+/// What host memory gets.
+Bytes on_host(DType dtype, ReduceOp op, const std::vector<Bytes>& sources, std::size_t count) {
+  Bytes result(count * size_of(dtype));
+  std::vector<const std::byte*> from;
+  for (const Bytes& source : sources) from.push_back(source.data());
+  std::byte* const to = result.data();
+  const bool is_average = op == ReduceOp::kAverage;
+  reduce_sources(dtype, is_average ? ReduceOp::kSum : op,
+                 is_average ? static_cast<int>(sources.size()) : 1, from, {&to, 1}, count);
+  return result;
+}
+
+TEST_CASE("kernels write the bits that host memory gets, to all targets and nowhere else") {
+  constexpr unsigned kSeed = 20261130;
+  INFO("seed ", kSeed);
+  std::mt19937 random{kSeed};
+  Rig rig;
+  for (const DType dtype : kReduced) {
+    for (const ReduceOp op : kOps) {
+      if (!is_defined(op, dtype)) continue;
+      for (const std::size_t ranks : {1U, 2U, 3U, 5U, 8U, 9U, 16U, 21U, 24U, 25U, 32U}) {
+        CAPTURE(name_of(dtype));
+        CAPTURE(name_of(op));
+        CAPTURE(ranks);
+        const std::size_t count = 1 + random() % 300;
+        const std::size_t shift = random() % 2 * size_of(dtype);  // aligned to 16 bytes or not
+        std::vector<Bytes> sources;
+        std::vector<Bytes> placed;
+        std::vector<Bytes> targets;
+        cuda::ReduceArguments call{.count = count, .op = op};
+        for (std::size_t rank = 0; rank < ranks; ++rank) {
+          sources.push_back(random_bytes(count * size_of(dtype), random));
+          placed.emplace_back(shift).insert(placed.back().end(), sources.back().begin(),
+                                            sources.back().end());
+          targets.emplace_back(shift + sources.back().size() + 16, std::byte{0x5a});
+        }
+        for (std::size_t rank = 0; rank < ranks; ++rank) {
+          call.in[call.sources++] = placed[rank].data() + shift;
+          if (rank < 3) call.out[call.targets++] = targets[rank].data() + shift;
+        }
+        rig.reduce(dtype, call);
+        Bytes expected(shift, std::byte{0x5a});
+        const Bytes result = on_host(dtype, op, sources, count);
+        expected.insert(expected.end(), result.begin(), result.end());
+        expected.resize(targets[0].size(), std::byte{0x5a});
+        for (int target = 0; target < call.targets; ++target)
+          REQUIRE(targets[static_cast<std::size_t>(target)] == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("8-bit floats are added in float32, rounded once, and end at their largest number") {
+  Rig rig;
+  struct Sum {
+    DType dtype;
+    std::vector<int> bits;
+    int result;
+  };
+  const std::vector<Sum> sums{
+      {DType::kFloat8E4m3fn, {0x38, 0x38}, 0x40},        // 1 + 1 = 2
+      {DType::kFloat8E4m3fn, {0x38, 0x20, 0x20}, 0x3a},  // 1 + 1/8 + 1/8 = 1.25
+      {DType::kFloat8E4m3fn, {0x7e, 0x7e}, 0x7e},        // 448 + 448
+      {DType::kFloat8E4m3fn, {0xb8, 0x30}, 0xb0},        // -1 + 1/2
+      {DType::kFloat8E5m2, {0x3c, 0x3c, 0x40}, 0x44},    // 1 + 1 + 2 = 4
+      {DType::kFloat8E5m2, {0x7b, 0x7b}, 0x7b},          // 57344 + 57344
+  };
+  for (const auto& [dtype, bits, result] : sums) {
+    std::vector<Bytes> sources;
+    Bytes target(19);
+    cuda::ReduceArguments call{.count = target.size(), .op = ReduceOp::kSum};
+    for (const int value : bits) {
+      sources.emplace_back(target.size(), static_cast<std::byte>(value));
+      call.in[call.sources++] = sources.back().data();
+    }
+    call.out[call.targets++] = target.data();
+    rig.reduce(dtype, call);
+    CHECK(target == Bytes(target.size(), static_cast<std::byte>(result)));
+  }
+}
+
+TEST_CASE("what there is no kernel for is known, and a shared object without kernels says so") {
+  CHECK(cuda::Kernels::can_reduce(DType::kFloat8E5m2, ReduceOp::kSum));
+  CHECK_FALSE(cuda::Kernels::can_reduce(DType::kFloat8E5m2fnuz, ReduceOp::kSum));
+  CHECK_FALSE(cuda::Kernels::can_reduce(DType::kComplex64, ReduceOp::kSum));
+  CHECK_FALSE(cuda::Kernels::can_reduce(DType::kFloat32, ReduceOp::kXor));
+  CHECK(cuda::load_kernel_image("").status().message().find("nvcc") != std::string::npos);
+  CHECK(cuda::load_kernel_image(FAKE_FOLDER "/libnccl.so.2").status().code() ==
+        StatusCode::kConfig);
+}
+
+}  // namespace
+}  // namespace smddp::test

@@ -1,0 +1,68 @@
+"""The settings for CUDA tensors: a part of the table in smddp.config."""
+
+from __future__ import annotations
+
+from smddp.config_values import Setting, choice_of, parse_text, whole_up_to
+
+__all__ = ["GPU_SETTINGS"]
+
+GPU_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="SMDDP_GPU_COLLECTIVES",
+        field="gpu_collectives",
+        default="auto",
+        parse=choice_of("auto", "nccl", "ipc", "host", "hierarchical"),
+        range="auto, nccl, ipc, host, hierarchical",
+        help="By what collectives on CUDA tensors go; the same on all ranks. auto: NCCL, where all ranks of a group "
+        "have the same version of it and a GPU of their own; else smddp's own kernels, where all ranks are on one host "
+        "and reach each other's GPU memory; else host memory, and rank 0 warns once. nccl, ipc (the kernels): anything "
+        "else is an error. host: copies to pinned memory, and collectives on CPU tensors from there. hierarchical: on "
+        "several hosts, which need as many ranks each, all_reduce by NCCL or the kernels inside hosts and of each "
+        "rank's shard through host memory between them, all else as host. What the way taken lacks, such as bitwise "
+        "operations of NCCL, goes through host memory anyway, and so do messages between two ranks.",
+    ),
+    Setting(
+        name="SMDDP_GPU_KERNELS",
+        field="gpu_kernels",
+        default="",
+        parse=parse_text,
+        range="a path",
+        help="The shared object with kernels for GPUs to use. Default: smddp's own, where it was built with CUDA's "
+        "compiler.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_LIBRARY",
+        field="nccl_library",
+        default="",
+        parse=parse_text,
+        range="a path",
+        help="The libnccl.so.2 to use, unless the process has loaded one already, as torch with CUDA does. Default: "
+        "that of NVIDIA's wheel, else where the loader finds one.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_MIN_CTAS",
+        field="nccl_min_ctas",
+        default=0,
+        parse=whole_up_to(64),
+        range="1..64",
+        help="Fewest thread blocks (each takes an SM) of NCCL's kernels; needs SMDDP_NCCL_MAX_CTAS. NCCL's own "
+        "variables (NCCL_MIN_CTAS and others) go before these.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_MAX_CTAS",
+        field="nccl_max_ctas",
+        default=0,
+        parse=whole_up_to(64),
+        range="1..64",
+        help="Most thread blocks of NCCL's kernels. Default: NCCL's choice.",
+    ),
+    Setting(
+        name="SMDDP_NCCL_CTA_POLICY",
+        field="nccl_cta_policy",
+        default="default",
+        parse=choice_of("default", "efficiency", "zero"),
+        range="default, efficiency, zero",
+        help="How NCCL uses thread blocks. efficiency: few, where that costs little time. zero: copy engines instead "
+        "of them where it can.",
+    ),
+)
