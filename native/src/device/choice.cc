@@ -50,7 +50,8 @@ class Obstacles {
       if (of(rank).kernels_version != of(ranks.front()).kernels_version)
         return name(ranks.front()) + " and " + name(rank) + " have different versions of smddp";
       const auto other = std::find_if(ranks.begin(), ranks.end(), [&](Rank one) {
-        return of(one).process == of(rank).process && of(one).gpu.uuid != of(rank).gpu.uuid;
+        return one < rank && of(one).process == of(rank).process &&
+               of(one).gpu.uuid != of(rank).gpu.uuid;
       });
       if (other != ranks.end())
         return name(*other) + " and " + name(rank) + " are one process with several GPUs";
@@ -82,39 +83,57 @@ Status impossible(const std::string& wanted, const std::string& why) {
   return {StatusCode::kConfig, "SMDDP_GPU_COLLECTIVES=" + wanted + ", but " + why};
 }
 
-/// NCCL inside all hosts, or our kernels inside all.
-Result<GpuChoice> choose_levels(const Obstacles& obstacles, const Placement& placement) {
-  if (const std::string why = uneven(placement); !why.empty())
-    return impossible("hierarchical", why);
-  std::string why_not;
-  std::string why_not_ipc;
-  for (int host = 0; host < placement.hosts(); ++host) {
-    if (why_not.empty()) why_not = obstacles.to_nccl(placement.ranks_on(host));
-    if (why_not_ipc.empty()) why_not_ipc = obstacles.to_ipc(placement.ranks_on(host));
+/// What there is to choose from, and why not.
+class Ways {
+ public:
+  Ways(const Obstacles& obstacles, const Placement& placement) {
+    std::vector<Rank> all(static_cast<std::size_t>(placement.world()));
+    std::iota(all.begin(), all.end(), 0);
+    not_nccl_ = obstacles.to_nccl(all);
+    not_ipc_ = placement.hosts() > 1 ? "there are several hosts" : obstacles.to_ipc(all);
+    not_levels_ = uneven(placement);
+    for (int host = 0; host < placement.hosts(); ++host) {
+      if (not_nccl_inside_.empty()) not_nccl_inside_ = obstacles.to_nccl(placement.ranks_on(host));
+      if (not_ipc_inside_.empty()) not_ipc_inside_ = obstacles.to_ipc(placement.ranks_on(host));
+    }
+    if (not_levels_.empty() && !not_nccl_inside_.empty() && !not_ipc_inside_.empty())
+      not_levels_ = not_nccl_inside_ + ", and " + not_ipc_inside_;
   }
-  if (why_not.empty()) return GpuChoice{GpuCollectives::kHierarchical, GpuCollectives::kNccl, ""};
-  if (why_not_ipc.empty())
-    return GpuChoice{GpuCollectives::kHierarchical, GpuCollectives::kIpc, why_not};
-  return impossible("hierarchical", why_not + ", and " + why_not_ipc);
-}
 
-/// `wanted`: kAuto, kNccl, kIpc, or kHierarchical where there is one host.
-Result<GpuChoice> choose_one_level(GpuCollectives wanted, const Obstacles& obstacles,
-                                   const Placement& placement) {
-  std::vector<Rank> all(static_cast<std::size_t>(placement.world()));
-  std::iota(all.begin(), all.end(), 0);
-  const std::string why_not = obstacles.to_nccl(all);
-  const std::string why_not_ipc =
-      placement.hosts() > 1 ? "there are several hosts" : obstacles.to_ipc(all);
-  if (wanted == GpuCollectives::kNccl && !why_not.empty()) return impossible("nccl", why_not);
-  if (wanted == GpuCollectives::kIpc && !why_not_ipc.empty()) return impossible("ipc", why_not_ipc);
-  if (wanted != GpuCollectives::kIpc && why_not.empty())
+  Result<GpuChoice> by_nccl() const {
+    if (!not_nccl_.empty()) return impossible("nccl", not_nccl_);
     return GpuChoice{GpuCollectives::kNccl, GpuCollectives::kNccl, ""};
-  if (why_not_ipc.empty()) return GpuChoice{GpuCollectives::kIpc, GpuCollectives::kIpc, why_not};
-  if (wanted == GpuCollectives::kAuto)
-    return GpuChoice{GpuCollectives::kHost, GpuCollectives::kHost,
-                     why_not + ", and " + why_not_ipc};
-  return impossible("hierarchical", why_not + ", and " + why_not_ipc);
+  }
+  Result<GpuChoice> by_ipc() const {
+    if (!not_ipc_.empty()) return impossible("ipc", not_ipc_);
+    return GpuChoice{GpuCollectives::kIpc, GpuCollectives::kIpc, not_nccl_};
+  }
+  Result<GpuChoice> in_levels() const {
+    if (!not_levels_.empty()) return impossible("hierarchical", not_levels_);
+    const auto inside = not_nccl_inside_.empty() ? GpuCollectives::kNccl : GpuCollectives::kIpc;
+    return GpuChoice{GpuCollectives::kHierarchical, inside, not_nccl_};
+  }
+  GpuChoice by_host() const {
+    return {GpuCollectives::kHost, GpuCollectives::kHost,
+            not_nccl_ + ", and " + (not_ipc_inside_.empty() ? not_ipc_ : not_ipc_inside_)};
+  }
+
+ private:
+  // Why not, for people; empty: it can be.
+  std::string not_nccl_;
+  std::string not_ipc_;
+  std::string not_levels_;
+  std::string not_nccl_inside_;  ///< inside some host
+  std::string not_ipc_inside_;
+};
+
+/// NCCL, then kernels of our own, then the one or the other inside hosts, then host memory.
+GpuChoice best(const Ways& ways, const Placement& placement) {
+  if (const auto nccl = ways.by_nccl(); nccl.ok()) return nccl.value();
+  if (const auto ipc = ways.by_ipc(); ipc.ok()) return ipc.value();
+  const bool has_levels = placement.hosts() > 1 && placement.hosts() < placement.world();
+  if (const auto levels = ways.in_levels(); has_levels && levels.ok()) return levels.value();
+  return ways.by_host();
 }
 
 }  // namespace
@@ -169,15 +188,18 @@ Result<GpuChoice> choose(const std::vector<GpuFacts>& facts, const Placement& pl
                                            std::to_string(label_of(labels, rank)) +
                                            "; set it equally on all ranks"};
   }
-  const Obstacles obstacles{facts, labels};
+  if (wanted == GpuCollectives::kHost) return GpuChoice{};
+  const Ways ways{Obstacles{facts, labels}, placement};
   switch (wanted) {
-    case GpuCollectives::kHost:
-      return GpuChoice{};
+    case GpuCollectives::kNccl:
+      return ways.by_nccl();
+    case GpuCollectives::kIpc:
+      return ways.by_ipc();
     case GpuCollectives::kHierarchical:
-      if (placement.hosts() > 1) return choose_levels(obstacles, placement);
-      [[fallthrough]];
+      if (placement.hosts() > 1) return ways.in_levels();
+      return ways.by_nccl().ok() ? ways.by_nccl() : ways.by_ipc();
     default:
-      return choose_one_level(wanted, obstacles, placement);
+      return best(ways, placement);
   }
 }
 

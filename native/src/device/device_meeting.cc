@@ -81,8 +81,8 @@ Status DeviceMeeting::begin_facts(Communicator& members) {
                  .wanted = wanted_,
                  .shares_gpus = nccl_shares_gpus()};
   if (wanted_ != GpuCollectives::kHost) {
-    Result<nccl::Library> library = nccl::load_library(config_.nccl_paths);
-    if (library.ok()) nccl_ = std::move(library).value();
+    const Result<nccl::Library> library = nccl::load_library(config_.nccl_paths);
+    if (library.ok()) nccl_ = library.value();
     const Result<cuda::KernelImage> kernels = cuda::load_kernel_image(config_.gpu_kernels);
     if (kernels.ok()) kernels_ = kernels.value();
     if (nccl_) facts.nccl_version = nccl_->version;

@@ -22,7 +22,7 @@ static_assert(cuda::kMostRanks * sizeof(Line) <= kWordsBytes);
 
 struct Card {
   cuda::IpcHandle slab;
-  std::uint64_t slab_address;  ///< in its process
+  std::byte* slab_address;  ///< in its process
   std::uint64_t process;
   std::uint64_t words_offset;  ///< in its process's registered memory
   std::uint64_t reserved;
@@ -84,7 +84,7 @@ Result<std::vector<std::byte>> IpcMemory::card() const {
   if (!handle.ok()) return handle.status();
   const std::byte* const heap = RegisteredHeap::known()->bytes().data();
   const Card card{.slab = handle.value(),
-                  .slab_address = reinterpret_cast<std::uint64_t>(slab_),
+                  .slab_address = slab_,
                   .process = this_process(),
                   .words_offset = static_cast<std::uint64_t>(words_.data() - heap)};
   std::vector<std::byte> bytes(sizeof(card));
@@ -117,7 +117,7 @@ Status IpcMemory::reach_peer(Rank peer, const ReachedMemory& memory,
   known.pinned = std::move(pinned).value();
   IpcSlab& slab = slabs_[static_cast<std::size_t>(peer)];
   if (card.process == this_process()) {
-    slab.base = reinterpret_cast<std::byte*>(card.slab_address);
+    slab.base = card.slab_address;
     return {};
   }
   const Result<std::byte*> opened = gpu_->open_shared(card.slab);

@@ -80,6 +80,33 @@ TEST_CASE("ranks may share a GPU where NCCL is new enough and told to serve them
   CHECK(chosen(facts).way == GpuCollectives::kHost);
 }
 
+TEST_CASE("our kernels serve the ranks of a host, and those of several hosts inside") {
+  auto facts = ranks_with_gpus(4, GpuCollectives::kAuto);
+  for (GpuFacts& fact : facts) {
+    fact.kernels_version = 1;
+    fact.process = static_cast<std::uint64_t>(&fact - facts.data());
+    fact.gpu.uuid = facts[0].gpu.uuid;
+  }
+  CHECK(chosen(facts).way == GpuCollectives::kIpc);
+  CHECK(chosen(facts).inside == GpuCollectives::kIpc);
+  const GpuChoice levels = choose(facts, Placement{{0, 0, 1, 1}}, {}).value();
+  CHECK(levels.way == GpuCollectives::kHierarchical);
+  CHECK(levels.inside == GpuCollectives::kIpc);
+  for (const Placement& placement : {Placement{{0, 0, 0, 1}}, Placement{{0, 1, 2, 3}}}) {
+    const GpuChoice host = choose(facts, placement, {}).value();
+    CHECK(host.way == GpuCollectives::kHost);
+    CHECK(host.why_not == "rank 0 and rank 1 share a GPU, and there are several hosts");
+  }
+  facts[3].gpu.uuid[0] = 'x';
+  facts[3].process = facts[2].process;
+  CHECK(chosen(facts).why_not.ends_with("rank 2 and rank 3 are one process with several GPUs"));
+  facts[3].kernels_version = 2;
+  CHECK(chosen(facts).why_not.ends_with("rank 0 and rank 3 have different versions of smddp"));
+  for (GpuFacts& fact : facts) fact.wanted = GpuCollectives::kIpc;
+  CHECK(choose_on_one_host(facts).status().message() ==
+        "SMDDP_GPU_COLLECTIVES=ipc, but rank 0 and rank 3 have different versions of smddp");
+}
+
 TEST_CASE("wanting NCCL where it cannot be, or different things, is an error") {
   auto facts = ranks_with_gpus(2, GpuCollectives::kNccl);
   facts[1].nccl_version = 0;
@@ -94,7 +121,9 @@ TEST_CASE("wanting NCCL where it cannot be, or different things, is an error") {
 
 TEST_CASE("facts survive their journey") {
   GpuFacts facts{.machine = 0x123456789abcdef,
+                 .process = 0xfedcba9876543210,
                  .nccl_version = 23203,
+                 .kernels_version = 7,
                  .wanted = GpuCollectives::kHost,
                  .shares_gpus = true};
   facts.gpu.uuid = {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
@@ -105,7 +134,9 @@ TEST_CASE("facts survive their journey") {
   CHECK(got.gpu.pci_bus == facts.gpu.pci_bus);
   CHECK(got.gpu.capability == 9);
   CHECK(got.machine == facts.machine);
+  CHECK(got.process == facts.process);
   CHECK(got.nccl_version == facts.nccl_version);
+  CHECK(got.kernels_version == facts.kernels_version);
   CHECK(got.wanted == facts.wanted);
   CHECK(got.shares_gpus == facts.shares_gpus);
 }

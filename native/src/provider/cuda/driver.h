@@ -62,13 +62,13 @@ struct DriverTable {
   int (*copy_to_device)(Address to, const void* from, std::size_t bytes, Stream stream) = nullptr;
   int (*copy_on_device)(Address to, Address from, std::size_t bytes, Stream stream) = nullptr;
 
-  int (*mem_alloc)(Address* memory, std::size_t bytes) = nullptr;
+  int (*mem_alloc)(void** memory, std::size_t bytes) = nullptr;  ///< an address, as below
   int (*mem_free)(Address memory) = nullptr;
   int (*mem_host_register)(void* memory, std::size_t bytes, unsigned flags) = nullptr;
   int (*mem_host_unregister)(void* memory) = nullptr;
   int (*mem_host_get_address)(Address* address, void* memory, unsigned flags) = nullptr;
   int (*ipc_get_handle)(IpcHandle* handle, Address memory) = nullptr;
-  int (*ipc_open_handle)(Address* memory, IpcHandle handle, unsigned flags) = nullptr;
+  int (*ipc_open_handle)(void** memory, IpcHandle handle, unsigned flags) = nullptr;  ///< as above
   int (*ipc_close_handle)(Address memory) = nullptr;
 
   int (*module_load)(Module* module, const void* image) = nullptr;

@@ -58,9 +58,9 @@ void Gpu::unpin(std::byte* memory) const noexcept {
 Result<std::byte*> Gpu::allocate(std::size_t bytes) const {
   const Current current{*this};
   const BesideCapture beside{*this};
-  Address memory = 0;
+  void* memory = nullptr;
   SMDDP_RETURN_IF_ERROR(check(driver_.mem_alloc(&memory, bytes), "cuMemAlloc"));
-  return reinterpret_cast<std::byte*>(memory);
+  return static_cast<std::byte*>(memory);
 }
 
 void Gpu::free(std::byte* memory) const noexcept {
@@ -81,10 +81,10 @@ Result<IpcHandle> Gpu::share(const std::byte* memory) const {
 Result<std::byte*> Gpu::open_shared(const IpcHandle& handle) const {
   const Current current{*this};
   const BesideCapture beside{*this};
-  Address memory = 0;
+  void* memory = nullptr;
   SMDDP_RETURN_IF_ERROR(
       check(driver_.ipc_open_handle(&memory, handle, kEnablePeerAccess), "cuIpcOpenMemHandle"));
-  return reinterpret_cast<std::byte*>(memory);
+  return static_cast<std::byte*>(memory);
 }
 
 void Gpu::close_shared(std::byte* memory) const noexcept {

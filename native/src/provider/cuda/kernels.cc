@@ -57,7 +57,7 @@ Result<KernelImage> load_kernel_image(const std::string& path) {
 
 // All at once: a driver that loads a kernel when it is first launched may wait for all streams
 // then, and one of these may wait for another rank.
-Result<std::unique_ptr<Kernels>> Kernels::load(std::shared_ptr<const Gpu> gpu,
+Result<std::unique_ptr<Kernels>> Kernels::load(const std::shared_ptr<const Gpu>& gpu,
                                                const KernelImage& image) {
   Result<Module> module = gpu->load_module(image.image);
   if (!module.ok()) return module.status();

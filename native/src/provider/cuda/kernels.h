@@ -21,7 +21,7 @@ Result<KernelImage> load_kernel_image(const std::string& path);
 class Kernels {
  public:
   /// kSystem: the driver cannot use the image on this GPU.
-  static Result<std::unique_ptr<Kernels>> load(std::shared_ptr<const Gpu> gpu,
+  static Result<std::unique_ptr<Kernels>> load(const std::shared_ptr<const Gpu>& gpu,
                                                const KernelImage& image);
   ~Kernels();
   Kernels(const Kernels&) = delete;
