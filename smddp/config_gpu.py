@@ -15,7 +15,8 @@ GPU_SETTINGS: tuple[Setting, ...] = (
         range="auto, nccl, ipc, host, hierarchical",
         help="By what collectives on CUDA tensors go; the same on all ranks. auto: NCCL, where all ranks of a group "
         "have the same version of it and a GPU of their own; else smddp's own kernels, where all ranks are on one host "
-        "and reach each other's GPU memory; else host memory, and rank 0 warns once. nccl, ipc (the kernels): anything "
+        "and reach each other's GPU memory; else hierarchical, where that can be; else host memory, and rank 0 warns "
+        "once. nccl, ipc (the kernels): anything "
         "else is an error. host: copies to pinned memory, and collectives on CPU tensors from there. hierarchical: on "
         "several hosts, which need as many ranks each, all_reduce by NCCL or the kernels inside hosts and of each "
         "rank's shard through host memory between them, all else as host. What the way taken lacks, such as bitwise "

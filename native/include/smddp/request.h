@@ -46,6 +46,7 @@ struct Request {
   const void* in = nullptr;
   void* out = nullptr;
   std::size_t count = 0;
+  std::size_t whole = 0;  ///< elements of the operation that this is a piece of; 0: of none
   std::vector<std::size_t> counts;
   std::vector<std::size_t> send_counts;
   std::chrono::milliseconds timeout{0};  ///< 0: the communicator's

@@ -4,6 +4,7 @@
 
 #include "base/fork_guard.h"
 #include "base/rank_label.h"
+#include "device/pieces.h"
 #include "engine/communicator_impl.h"
 #include "engine/request_check.h"
 #include "plan/traits.h"
@@ -209,18 +210,25 @@ Status DeviceGroupImpl::put_on_stream(const Request& request, cuda::Stream strea
   return gpu_->copy_on_device(request.out, request.in, count * size_of(request.dtype), stream);
 }
 
+// Pieces are brought one after the other, so that the engine is at the first while the GPU copies
+// the next; then their results are taken. A failure of a piece is that of all after it.
 Work DeviceGroupImpl::submit_staged(Request request, cuda::Stream stream) {
-  const auto operation = staged(std::move(request));
+  std::vector<std::shared_ptr<StagedOperation>> pieces;
+  for (Request& piece : pieces_of(std::move(request))) pieces.push_back(staged(std::move(piece)));
   const std::lock_guard lock{order_};
-  static_cast<void>(operation->enqueue(*pool_, stream));  // it tells the engine of a failure
-  return last_ = members_->submit(operation->on_host());
+  // It tells the engine of a failure.
+  for (const auto& piece : pieces) static_cast<void>(piece->bring(*pool_, stream));
+  for (const auto& piece : pieces) static_cast<void>(piece->take(stream));
+  for (const auto& piece : pieces) last_ = members_->submit(piece->on_host());
+  return last_;
 }
 
 Work DeviceGroupImpl::submit_message(Request request, cuda::Stream stream) {
   const bool is_send = request.message == MessageSide::kSend;
   const auto operation = staged(std::move(request));
   const std::lock_guard lock{order_};
-  static_cast<void>(operation->enqueue(*pool_, stream));  // as above
+  static_cast<void>(operation->bring(*pool_, stream));  // as above
+  static_cast<void>(operation->take(stream));
   if (is_send) last_send_ = operation;
   return messages_->submit(operation->on_host());
 }

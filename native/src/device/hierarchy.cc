@@ -3,6 +3,9 @@
 #include <array>
 #include <chrono>
 #include <span>
+#include <utility>
+
+#include "device/pieces.h"
 
 namespace smddp {
 namespace {
@@ -67,17 +70,30 @@ Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const En
   Request between = part_of(request, Collective::kAllReduce, shard(request, place_.rank), count);
   between.in = between.out;
   between.timeout += kAfterTheWhole;
-  const std::size_t bytes = count * size_of(request.dtype);
-  const auto operation = std::make_shared<StagedOperation>(
-      ends.owner, gpu_, std::move(between), StagedOperation::Extent{bytes, bytes}, ends.on_failure);
-  {
-    const std::lock_guard lock{mutex_};
-    std::erase_if(exchanges_, [](const auto& known) { return known.expired(); });
-    exchanges_.push_back(operation);
+  std::vector<std::shared_ptr<StagedOperation>> pieces;
+  for (Request& piece : pieces_of(std::move(between)))
+    pieces.push_back(note(std::move(piece), ends));
+  Status begun;
+  for (const auto& piece : pieces) {
+    if (begun.ok()) begun = piece->bring(ends.pool, stream);
   }
-  const Status begun = operation->enqueue(ends.pool, stream);
-  static_cast<void>(between_->submit(operation->on_host()));  // which tells of a failure too
+  for (const auto& piece : pieces) {
+    if (begun.ok()) begun = piece->take(stream);
+  }
+  // Which tells of a failure too.
+  for (const auto& piece : pieces) static_cast<void>(between_->submit(piece->on_host()));
   return begun;
+}
+
+/// Such that `abandon` knows of it.
+std::shared_ptr<StagedOperation> Hierarchy::note(Request piece, const Ends& ends) {
+  const std::size_t bytes = piece.count * size_of(piece.dtype);
+  const auto operation = std::make_shared<StagedOperation>(
+      ends.owner, gpu_, std::move(piece), StagedOperation::Extent{bytes, bytes}, ends.on_failure);
+  const std::lock_guard lock{mutex_};
+  std::erase_if(exchanges_, [](const auto& known) { return known.expired(); });
+  exchanges_.push_back(operation);
+  return operation;
 }
 
 void Hierarchy::abandon(const std::string& why) {

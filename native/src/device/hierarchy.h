@@ -58,6 +58,7 @@ class Hierarchy {
   Status scatter(const Request& request, cuda::Stream stream, const Ends& ends);
   Status exchange(const Request& request, cuda::Stream stream, const Ends& ends);
   Status gather(const Request& request, cuda::Stream stream, const Ends& ends);
+  std::shared_ptr<StagedOperation> note(Request piece, const Ends& ends);
   std::size_t share(const Request& request) const;
   std::size_t left_over(const Request& request) const;
   bool is_last() const { return place_.rank == place_.ranks - 1; }

@@ -20,11 +20,14 @@ std::byte* StagedOperation::host_out() {
   return host_in() + (extent_.in + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-Status StagedOperation::enqueue(StagingPool& pool, cuda::Stream stream) {
+Status StagedOperation::bring(StagingPool& pool, cuda::Stream stream) {
   Result<Staging> staging = pool.take(extent_.in + kAlignment + extent_.out);
   if (!staging.ok()) return failure_ = staging.status();
   staging_ = std::move(staging).value();
-  failure_ = is_recv() ? Status{} : bring_input(stream);
+  return failure_ = is_recv() ? Status{} : bring_input(stream);
+}
+
+Status StagedOperation::take(cuda::Stream stream) {
   if (failure_.ok() && !is_send()) failure_ = take_result(stream);
   return failure_;
 }

@@ -55,8 +55,11 @@ class StagedOperation final : public DevicePart,
 
   ~StagedOperation() override;
 
-  /// Puts all of it on the stream. A failure is also what it ends with when it is submitted.
-  Status enqueue(StagingPool& pool, cuda::Stream stream);
+  /// Puts the first half on the stream, up to the copy of the input. A failure is also what it ends
+  /// with when it is submitted.
+  Status bring(StagingPool& pool, cuda::Stream stream);
+  /// Puts the rest on the stream, unless `bring` has failed.
+  Status take(cuda::Stream stream);
   /// The same operation on host memory, for the engine.
   Request on_host();
   /// Lets the stream go on.

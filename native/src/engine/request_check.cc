@@ -184,7 +184,8 @@ Signature to_signature(const Request& request, std::uint64_t sequence) {
       signature.counts_hash = all_equal(request.counts) ? 0 : hash_of(request.counts);
       break;
     default:
-      signature.count = request.count;
+      // Ranks whose wholes differ cut them otherwise, and learn of it at the first piece.
+      signature.count = request.whole > 0 ? request.whole : request.count;
   }
   return signature;
 }
