@@ -27,6 +27,14 @@ Request operation_of(const Request& request) {
           .send_counts = request.send_counts};
 }
 
+/// Whether the ranks of each host follow those of the host before it.
+bool is_in_order(const Placement& placement) {
+  for (Rank rank = 0; rank + 1 < placement.world(); ++rank) {
+    if (placement.host_of(rank) > placement.host_of(rank + 1)) return false;
+  }
+  return true;
+}
+
 bool is_float8_reduction(const Request& request) {
   const bool is_float8 =
       request.dtype == DType::kFloat8E4m3fn || request.dtype == DType::kFloat8E5m2;
@@ -96,7 +104,9 @@ Status DeviceGroupImpl::settle() {
     }
     Result<std::unique_ptr<Communicator>> between = make_(std::move(column));
     if (!between.ok()) return between.status();
-    hierarchy_ = std::make_unique<Hierarchy>(gpu_, member_, std::move(between).value(), place);
+    const Hierarchy::Hosts hosts{host, placement.hosts(), is_in_order(placement)};
+    hierarchy_ =
+        std::make_unique<Hierarchy>(gpu_, member_, std::move(between).value(), place, hosts);
   }
   has_met_.store(true, std::memory_order_release);
   return {};

@@ -1,5 +1,6 @@
 #include "device/hierarchy.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <span>
@@ -28,7 +29,27 @@ Request part_of(const Request& whole, Collective collective, std::byte* out, std
 
 bool Hierarchy::suits(const Request& request) const {
   const bool rounds_twice = request.op == ReduceOp::kAverage && !is_floating(request.dtype);
-  return request.collective == Collective::kAllReduce && !rounds_twice && share(request) > 0;
+  switch (request.collective) {
+    case Collective::kAllReduce:
+      return !rounds_twice && share(request) > 0;
+    case Collective::kReduceScatter:
+      return !rounds_twice && has_equal_blocks(request);
+    case Collective::kAllGather:
+      return has_equal_blocks(request);
+    default:
+      return false;
+  }
+}
+
+/// Elements of a block, of a request with equal blocks.
+std::size_t Hierarchy::block(const Request& request) {
+  return request.counts.empty() ? request.count : request.counts.front();
+}
+
+bool Hierarchy::has_equal_blocks(const Request& request) const {
+  const auto is_equal = [&](std::size_t count) { return count == block(request); };
+  return hosts_.in_order && block(request) > 0 &&
+         std::all_of(request.counts.begin(), request.counts.end(), is_equal);
 }
 
 std::size_t Hierarchy::share(const Request& request) const {
@@ -45,6 +66,9 @@ std::byte* Hierarchy::shard(const Request& request, Rank rank) const {
 }
 
 Status Hierarchy::enqueue(const Request& request, cuda::Stream stream, const Ends& ends) {
+  if (request.collective == Collective::kReduceScatter)
+    return reduce_scatter(request, stream, ends);
+  if (request.collective == Collective::kAllGather) return all_gather(request, stream, ends);
   SMDDP_RETURN_IF_ERROR(scatter(request, stream, ends));
   SMDDP_RETURN_IF_ERROR(exchange(request, stream, ends));
   return gather(request, stream, ends);
@@ -70,9 +94,27 @@ Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const En
   Request between = part_of(request, Collective::kAllReduce, shard(request, place_.rank), count);
   between.in = between.out;
   between.timeout += kAfterTheWhole;
-  std::vector<std::shared_ptr<StagedOperation>> pieces;
-  for (Request& piece : pieces_of(std::move(between)))
-    pieces.push_back(note(std::move(piece), ends));
+  Pieces pieces;
+  for (Request& piece : pieces_of(std::move(between))) {
+    const std::size_t bytes = piece.count * size_of(piece.dtype);
+    pieces.push_back(note(std::move(piece), {bytes, bytes}, ends));
+  }
+  return put(pieces, stream, ends);
+}
+
+/// Such that `abandon` knows of it.
+std::shared_ptr<StagedOperation> Hierarchy::note(Request piece, StagedOperation::Extent extent,
+                                                 const Ends& ends, StagedMoves moves) {
+  const auto operation = std::make_shared<StagedOperation>(
+      ends.owner, gpu_, std::move(piece), extent, ends.on_failure, std::move(moves));
+  const std::lock_guard lock{mutex_};
+  std::erase_if(exchanges_, [](const auto& known) { return known.expired(); });
+  exchanges_.push_back(operation);
+  return operation;
+}
+
+/// On the stream, and to the engine.
+Status Hierarchy::put(const Pieces& pieces, cuda::Stream stream, const Ends& ends) {
   Status begun;
   for (const auto& piece : pieces) {
     if (begun.ok()) begun = piece->bring(ends.pool, stream);
@@ -85,15 +127,67 @@ Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const En
   return begun;
 }
 
-/// Such that `abandon` knows of it.
-std::shared_ptr<StagedOperation> Hierarchy::note(Request piece, const Ends& ends) {
-  const std::size_t bytes = piece.count * size_of(piece.dtype);
-  const auto operation = std::make_shared<StagedOperation>(
-      ends.owner, gpu_, std::move(piece), StagedOperation::Extent{bytes, bytes}, ends.on_failure);
-  const std::lock_guard lock{mutex_};
-  std::erase_if(exchanges_, [](const auto& known) { return known.expired(); });
-  exchanges_.push_back(operation);
-  return operation;
+Status Hierarchy::reduce_scatter(const Request& request, cuda::Stream stream, const Ends& ends) {
+  auto* const out = static_cast<std::byte*>(request.out);
+  Request between = part_of(request, Collective::kReduceScatter, out, block(request));
+  between.in = request.in;
+  between.timeout += kAfterTheWhole;
+  const std::size_t bytes = block(request) * size_of(request.dtype);
+  const auto hosts = static_cast<std::size_t>(hosts_.count);
+  // Called before this returns.
+  const StagedMoves moves{.bring = [&](std::byte* host, cuda::Stream on) {
+    return bring_blocks(request, host, on, ends.is_over);
+  }};
+  return put({note(std::move(between), {hosts * bytes, bytes}, ends, moves)}, stream, ends);
+}
+
+// One host's after the other's, all in the memory of the result. Those of the own host come first:
+// `out` may be one of them, and is free from then on.
+Status Hierarchy::bring_blocks(const Request& request, std::byte* host, cuda::Stream stream,
+                               const std::function<bool()>& is_over) {
+  const std::size_t bytes = block(request) * size_of(request.dtype);
+  auto* const out = static_cast<std::byte*>(request.out);
+  for (int turn = 0; turn < hosts_.count; ++turn) {
+    const auto which = static_cast<std::size_t>((hosts_.host + turn) % hosts_.count);
+    Request inside = part_of(request, Collective::kReduceScatter, out, block(request));
+    inside.in = static_cast<const std::byte*>(request.in) +
+                which * static_cast<std::size_t>(place_.ranks) * bytes;
+    SMDDP_RETURN_IF_ERROR(inside_->enqueue({&inside, 1}, stream, is_over));
+    SMDDP_RETURN_IF_ERROR(gpu_->copy_to_host(host + which * bytes, out, bytes, stream));
+  }
+  return {};
+}
+
+Status Hierarchy::all_gather(const Request& request, cuda::Stream stream, const Ends& ends) {
+  auto* const out = static_cast<std::byte*>(request.out);
+  Request between = part_of(request, Collective::kAllGather, out, block(request));
+  between.in = request.in;
+  between.timeout += kAfterTheWhole;
+  const std::size_t bytes = block(request) * size_of(request.dtype);
+  const auto hosts = static_cast<std::size_t>(hosts_.count);
+  const StagedMoves moves{
+      .take = [&](std::byte* host, cuda::Stream on) { return take_blocks(request, host, on); }};
+  SMDDP_RETURN_IF_ERROR(
+      put({note(std::move(between), {bytes, hosts * bytes}, ends, moves)}, stream, ends));
+  std::vector<Request> inside;
+  const std::size_t host_bytes = static_cast<std::size_t>(place_.ranks) * bytes;
+  for (std::size_t host = 0; host < hosts; ++host) {
+    std::byte* const blocks = out + host * host_bytes;
+    inside.push_back(part_of(request, Collective::kAllGather, blocks, block(request)));
+    inside.back().in = blocks + static_cast<std::size_t>(place_.rank) * bytes;
+  }
+  return inside_->enqueue(inside, stream, ends.is_over);
+}
+
+Status Hierarchy::take_blocks(const Request& request, const std::byte* host, cuda::Stream stream) {
+  const std::size_t bytes = block(request) * size_of(request.dtype);
+  for (int which = 0; which < hosts_.count; ++which) {
+    const auto rank = static_cast<std::size_t>(which * place_.ranks + place_.rank);
+    SMDDP_RETURN_IF_ERROR(gpu_->copy_to_device(static_cast<std::byte*>(request.out) + rank * bytes,
+                                               host + static_cast<std::size_t>(which) * bytes,
+                                               bytes, stream));
+  }
+  return {};
 }
 
 void Hierarchy::abandon(const std::string& why) {

@@ -20,23 +20,34 @@
 
 namespace smddp {
 
-/// An all_reduce in three levels, as the original has it: a reduce_scatter inside each host by NCCL
-/// or our kernels, an all_reduce of each shard among the ranks of all hosts that hold it, through
-/// host memory and over all rails, and an all_gather inside each host. A host sends and receives
-/// each byte once.
+/// Collectives over several hosts, as the original has them: inside each host by NCCL or our
+/// kernels, and between hosts, through host memory and over all rails, each among the ranks of all
+/// hosts that have the same place in theirs. A host sends and receives each byte once.
 ///
-/// The last rank of a host also takes the elements that are left over when the others get equal
-/// shards. An average is one of averages, so 16-bit floats are rounded in both levels, and sums
-/// have neither the canonical order nor NCCL's.
+///   all_reduce      a reduce_scatter inside, an all_reduce of each shard, an all_gather inside
+///   reduce_scatter  one inside for each host's blocks, then one between hosts
+///   all_gather      one between hosts, then one inside for each host's blocks
+///
+/// In an all_reduce the last rank of a host also takes the elements that are left over when the
+/// others get equal shards. An average is one of averages, so 16-bit floats are rounded in both
+/// levels, and sums have neither the canonical order nor NCCL's.
 class Hierarchy {
  public:
+  /// The hosts, as this rank sees them.
+  struct Hosts {
+    int host = 0;  ///< this rank's
+    int count = 1;
+    bool in_order = true;  ///< the ranks of a host follow those of the host before it
+  };
+
   /// `between`: the ranks with this rank's place, one of each host.
   Hierarchy(std::shared_ptr<const cuda::Gpu> gpu, std::shared_ptr<StreamMember> inside,
-            std::unique_ptr<Communicator> between, HostPlace place)
+            std::unique_ptr<Communicator> between, HostPlace place, Hosts hosts)
       : gpu_(std::move(gpu)),
         inside_(std::move(inside)),
         between_(std::move(between)),
-        place_(place) {}
+        place_(place),
+        hosts_(hosts) {}
 
   /// Whether it is for this operation; for others host memory is.
   bool suits(const Request& request) const;
@@ -55,10 +66,26 @@ class Hierarchy {
   void leave(std::chrono::milliseconds grace) { between_->leave(grace); }
 
  private:
+  using Pieces = std::vector<std::shared_ptr<StagedOperation>>;
+
+  // all_reduce
   Status scatter(const Request& request, cuda::Stream stream, const Ends& ends);
   Status exchange(const Request& request, cuda::Stream stream, const Ends& ends);
   Status gather(const Request& request, cuda::Stream stream, const Ends& ends);
-  std::shared_ptr<StagedOperation> note(Request piece, const Ends& ends);
+
+  Status reduce_scatter(const Request& request, cuda::Stream stream, const Ends& ends);
+  Status all_gather(const Request& request, cuda::Stream stream, const Ends& ends);
+  /// The reduce_scatter inside of the blocks of all hosts, to `host`.
+  Status bring_blocks(const Request& request, std::byte* host, cuda::Stream stream,
+                      const std::function<bool()>& is_over);
+  /// The blocks of this rank's place in all hosts, from `host` to where they belong.
+  Status take_blocks(const Request& request, const std::byte* host, cuda::Stream stream);
+
+  std::shared_ptr<StagedOperation> note(Request piece, StagedOperation::Extent extent,
+                                        const Ends& ends, StagedMoves moves = {});
+  Status put(const Pieces& pieces, cuda::Stream stream, const Ends& ends);
+  static std::size_t block(const Request& request);
+  bool has_equal_blocks(const Request& request) const;
   std::size_t share(const Request& request) const;
   std::size_t left_over(const Request& request) const;
   bool is_last() const { return place_.rank == place_.ranks - 1; }
@@ -68,6 +95,7 @@ class Hierarchy {
   const std::shared_ptr<StreamMember> inside_;
   const std::unique_ptr<Communicator> between_;
   const HostPlace place_;
+  const Hosts hosts_;
   std::mutex mutex_;  ///< guards the next
   std::vector<std::weak_ptr<StagedOperation>> exchanges_;
 };

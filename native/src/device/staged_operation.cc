@@ -36,7 +36,9 @@ Status StagedOperation::bring_input(cuda::Stream stream) {
   const auto input_is_here = [](void* self) {
     static_cast<StagedOperation*>(self)->input_is_here();
   };
-  SMDDP_RETURN_IF_ERROR(gpu_->copy_to_host(host_in(), request_.in, extent_.in, stream));
+  SMDDP_RETURN_IF_ERROR(moves_.bring
+                            ? moves_.bring(host_in(), stream)
+                            : gpu_->copy_to_host(host_in(), request_.in, extent_.in, stream));
   Result<cuda::Event> copied = gpu_->make_event();
   if (!copied.ok()) return copied.status();
   copied_ = copied.value();
@@ -49,7 +51,9 @@ Status StagedOperation::take_result(cuda::Stream stream) {
     static_cast<StagedOperation*>(self)->stream_is_through();
   };
   SMDDP_RETURN_IF_ERROR(gpu_->wait_for(staging_.word(), kOver, stream));
-  SMDDP_RETURN_IF_ERROR(gpu_->copy_to_device(request_.out, host_out(), extent_.out, stream));
+  SMDDP_RETURN_IF_ERROR(moves_.take
+                            ? moves_.take(host_out(), stream)
+                            : gpu_->copy_to_device(request_.out, host_out(), extent_.out, stream));
   return call(stream_is_through, stream);
 }
 

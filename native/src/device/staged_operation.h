@@ -25,6 +25,13 @@ class StagedOperationOwner {
   virtual void later(std::function<void()> task) = 0;
 };
 
+/// How an operation's data gets from the GPU to host memory and back, where that is not one copy.
+struct StagedMoves {
+  using Move = std::function<Status(std::byte* host, cuda::Stream stream)>;
+  Move bring{};
+  Move take{};
+};
+
 /// An operation by way of host memory, all in the order of one stream:
 ///
 ///   copy the input to host memory; tell the engine; wait for the word, which the engine sets when
@@ -46,12 +53,13 @@ class StagedOperation final : public DevicePart,
   /// `on_failure`: of an operation that is a step of another; then the stream does not go on, as
   /// what it would do next would spread a result that is none, until `release`. On any thread.
   StagedOperation(std::shared_ptr<StagedOperationOwner> owner, std::shared_ptr<const cuda::Gpu> gpu,
-                  Request request, Extent extent, OnFailure on_failure = {})
+                  Request request, Extent extent, OnFailure on_failure = {}, StagedMoves moves = {})
       : owner_(std::move(owner)),
         gpu_(std::move(gpu)),
         request_(std::move(request)),
         extent_(extent),
-        on_failure_(std::move(on_failure)) {}
+        on_failure_(std::move(on_failure)),
+        moves_(std::move(moves)) {}
 
   ~StagedOperation() override;
 
@@ -93,6 +101,7 @@ class StagedOperation final : public DevicePart,
   const Request request_;  ///< on the GPU's memory, which it keeps
   const Extent extent_;
   const OnFailure on_failure_;
+  const StagedMoves moves_;
   Staging staging_;
   Status failure_;  ///< of putting it on the stream; before anybody else sees this object
   cuda::Event copied_ = nullptr;  ///< the input is; tells of a GPU that calls nobody any more

@@ -121,11 +121,12 @@ TEST_CASE("every collective is right, by NCCL, by our kernels and through host m
   }
 }
 
-TEST_CASE("between hosts NCCL and host memory share an all_reduce, whatever its size") {
+TEST_CASE("between hosts NCCL and host memory share a collective, whatever its size") {
   const World world{kOneHost, kRanks};
   std::vector<Case> cases;
   for (const Case& what : all_cases(kRanks)) {
-    if (what.collective == Collective::kAllReduce || what.collective == Collective::kAllGather)
+    if (what.collective == Collective::kAllReduce || what.collective == Collective::kAllGather ||
+        what.collective == Collective::kReduceScatter)
       cases.push_back(what);
   }
   cases = thinned(cases, 0);
