@@ -7,7 +7,6 @@
 #include <cuda_fp8.h>
 #endif
 
-#include <algorithm>
 #include <cmath>
 
 #include "provider/cuda/kernel_arguments.h"
@@ -20,14 +19,9 @@
 namespace smddp::cuda {
 namespace {
 
-/// Elements that a thread takes at once: 16 bytes of those that gradients are made of; fewer of the
-/// narrow ones, whose unpacked lanes would not fit into registers.
 template <class Element>
-constexpr int kLanesOf =
-    sizeof(typename Element::Stored) == 1 ? 4
-    : std::is_integral_v<typename Element::Computed>
-        ? 16 / static_cast<int>(std::max(sizeof(typename Element::Stored), sizeof(int)))
-        : 16 / static_cast<int>(sizeof(typename Element::Stored));
+constexpr int kLanesOf = lanes_of(sizeof(typename Element::Stored),
+                                  std::is_floating_point_v<typename Element::Computed>);
 /// Sources whose values a thread holds at once. Eight are a subtree of the canonical tree.
 constexpr int kSubtree = 8;
 constexpr int kMostThreads = 512;

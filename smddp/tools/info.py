@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import sys
@@ -65,7 +66,7 @@ def _found(settings: Settings) -> dict[str, Any]:
         "efa": list(fabric.efa),
         "infiniband": list(fabric.infiniband),
         "libfabric_providers": None if fabric.providers is None else list(fabric.providers),
-        "cuda": _cuda(settings.nccl_library),
+        "cuda": _cuda(settings),
         "host_name": system.host_name,
         "host_id": system.host_id,
         "cores": system.cores_usable,
@@ -83,7 +84,7 @@ def _transports() -> list[str]:
     return ["shm", *(name for name in _core.transport_names() if name != "inproc")]
 
 
-def _cuda(nccl_library: str) -> dict[str, Any]:
+def _cuda(settings: Settings) -> dict[str, Any]:
     """GPUs, and NCCL where there are any; the reasons where there are none."""
     if "_core" not in built_modules():
         return {"devices": [], "problem": "unknown, because the native module is not built"}
@@ -94,21 +95,24 @@ def _cuda(nccl_library: str) -> dict[str, Any]:
         "devices": cuda.devices,
         "problem": cuda.problem,
         "driver": cuda.driver,
-        "kernels": _kernels(),
+        **_kernels(settings.gpu_kernels),
     }
     if not cuda.devices:
         return found
-    nccl = _core.nccl_facts(nccl_paths(nccl_library))
+    nccl = _core.nccl_facts(nccl_paths(settings.nccl_library))
     return {**found, "nccl": nccl.version, "nccl_path": nccl.path, "nccl_problem": nccl.problem}
 
 
-def _kernels() -> str:
-    """The GPUs that our kernels were compiled for; empty where smddp was built without them."""
+def _kernels(path: str) -> dict[str, str]:
+    """The GPUs that the kernels at that path, or smddp's own, were compiled for, or why there are none."""
+    if path:
+        return {"kernels": f"of {path}", "kernels_problem": ""}
     try:
         from smddp import _cuda
-    except ImportError:
-        return ""
-    return _cuda.architectures()
+    except ImportError as problem:
+        built = importlib.util.find_spec("smddp._cuda") is not None
+        return {"kernels": "", "kernels_problem": str(problem) if built else "there was no nvcc when it was built"}
+    return {"kernels": f"for {_cuda.architectures()}", "kernels_problem": ""}
 
 
 def _configured(settings: Settings) -> list[dict[str, Any]]:
@@ -183,12 +187,15 @@ def _fabric_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _cuda_lines(cuda: dict[str, Any], collectives: str) -> list[str]:
-    built = f"kernels for {cuda['kernels']}" if cuda.get("kernels") else "no kernels for GPUs, as there was no nvcc"
+    if "kernels" not in cuda:
+        return [f"no GPU: {cuda['problem']}"]
+    built = f"kernels {cuda['kernels']}" if cuda["kernels"] else f"no kernels for GPUs: {cuda['kernels_problem']}"
     if cuda["problem"]:
-        return [f"no GPU: {cuda['problem']}; smddp has {built}"]
+        return [f"no GPU: {cuda['problem']}", f"smddp has {built}"]
     driver = f"{cuda['driver'] // 1000}.{cuda['driver'] % 1000 // 10}"
     return [
-        f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}; smddp has {built}",
+        f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}",
+        f"smddp has {built}",
         f"collectives on CUDA tensors go {_way(cuda, collectives)}",
     ]
 
@@ -201,4 +208,6 @@ def _way(cuda: dict[str, Any], collectives: str) -> str:
         return f"by NCCL {cuda['nccl']} in {cuda['nccl_path']} where each rank has a GPU of its own"
     if cuda["kernels"]:
         return "by smddp's kernels inside a host, and through host memory between hosts"
+    if collectives == "ipc":
+        return "nowhere, as SMDDP_GPU_COLLECTIVES=ipc needs smddp's kernels"
     return f"through host memory, as there is no NCCL: {cuda['nccl_problem']}"

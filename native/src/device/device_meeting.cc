@@ -66,6 +66,8 @@ Status DeviceMeeting::begin(Communicator& members) {
       return begin_facts(members);
     case Step::kCards:
       return begin_cards(members);
+    case Step::kTry:
+      return try_out(members);
     default:
       return begin_join(members);
   }
@@ -110,9 +112,22 @@ Status DeviceMeeting::end(const Communicator& members) {
       step_ = Step::kJoin;
       return {};
     default:
-      step_ = Step::kMet;
-      return choice_.inside == GpuCollectives::kIpc ? end_reach() : Status{};
+      break;
   }
+  const bool was_trial = std::exchange(step_, Step::kMet) == Step::kTry;
+  if (choice_.inside != GpuCollectives::kIpc) return {};
+  const Result<bool> can = can_all();
+  if (!can.ok() || !can.value()) {
+    if (ipc_ != nullptr) was_trial ? ipc_->abort() : ipc_->discard();
+    ipc_.reset();
+    return can.status();
+  }
+  if (was_trial) {
+    member_ = std::move(ipc_);
+  } else {
+    step_ = Step::kTry;
+  }
+  return {};
 }
 
 Status DeviceMeeting::choose_from_facts(const Communicator& members) {
@@ -165,14 +180,12 @@ Result<std::vector<std::byte>> DeviceMeeting::card() {
     return card;
   }
   auto member = IpcMember::create(gpu_, *kernels_, place_inside());
-  Result<std::vector<std::byte>> card =
-      member.ok() ? member.value()->card() : Result<std::vector<std::byte>>{member.status()};
-  if (card.ok()) {
+  if (member.ok()) {
     ipc_ = std::move(member).value();
-    return card;
+    return ipc_->card();
   }
-  log_line(LogLevel::kWarn, card.status().message());
-  return std::vector<std::byte>(IpcMemory::kCardBytes);
+  log_line(LogLevel::kWarn, member.status().message());
+  return std::vector<std::byte>(IpcSlot::kCardBytes);
 }
 
 Status DeviceMeeting::begin_cards(Communicator& members) {
@@ -216,35 +229,38 @@ Status DeviceMeeting::join(Communicator& members) {
 }
 
 Status DeviceMeeting::reach(Communicator& members) {
-  const bool have_all = ipc_ != nullptr;
-  const Status reached = have_all ? ipc_->reach(members, ranks_inside(), cards_) : Status{};
-  if (!reached.ok()) log_line(LogLevel::kWarn, "GPU memory of other ranks: " + reached.message());
-  mine_.assign(1, static_cast<std::byte>(have_all && reached.ok()));
+  const Status none{StatusCode::kSystem, "there is none of this rank"};
+  tell(members, ipc_ != nullptr ? ipc_->reach(members, ranks_inside(), cards_) : none);
+  return {};
+}
+
+Status DeviceMeeting::try_out(Communicator& members) {
+  tell(members, ipc_->try_out());
+  return {};
+}
+
+void DeviceMeeting::tell(Communicator& members, const Status& outcome) {
+  if (!outcome.ok()) log_line(LogLevel::kWarn, "GPU memory of other ranks: " + outcome.message());
+  mine_.assign(1, static_cast<std::byte>(outcome.ok()));
   verdicts_.resize(static_cast<std::size_t>(options_.world));
   pending_ = members.submit({.collective = Collective::kAllGather,
                              .in = mine_.data(),
                              .out = verdicts_.data(),
                              .count = 1,
                              .name = "reaching the memory of GPUs"});
-  return {};
 }
 
-/// Nobody goes a way that one cannot.
-Status DeviceMeeting::end_reach() {
+Result<bool> DeviceMeeting::can_all() {
   const auto failed = std::find(verdicts_.begin(), verdicts_.end(), std::byte{0});
-  if (failed == verdicts_.end()) {
-    member_ = std::move(ipc_);
-    return {};
-  }
-  ipc_.reset();
+  if (failed == verdicts_.end()) return true;
   const auto rank = static_cast<Rank>(failed - verdicts_.begin());
   const std::string why = "rank " + std::to_string(label_of(options_.labels, rank)) +
-                          " does not reach the memory of the others' GPUs, or has none for them";
+                          " cannot use the memory of the others' GPUs";
   if (wanted_ != GpuCollectives::kAuto)
-    return {StatusCode::kConfig, "SMDDP_GPU_COLLECTIVES: " + why + "; see its log"};
+    return Status{StatusCode::kConfig, "SMDDP_GPU_COLLECTIVES: " + why + ", as its log says"};
   choice_ = {};
   warn(why);
-  return {};
+  return false;
 }
 
 }  // namespace smddp

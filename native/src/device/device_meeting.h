@@ -39,7 +39,7 @@ class DeviceMeeting {
   const Placement& placement() const noexcept { return placement_; }
 
  private:
-  enum class Step : unsigned char { kFacts, kCards, kJoin, kMet };
+  enum class Step : unsigned char { kFacts, kCards, kJoin, kTry, kMet };
 
   Status begin(Communicator& members);
   Status begin_facts(Communicator& members);
@@ -50,7 +50,11 @@ class DeviceMeeting {
   Result<std::vector<std::byte>> card();
   Status join(Communicator& members);
   Status reach(Communicator& members);
-  Status end_reach();
+  Status try_out(Communicator& members);
+  /// All ranks learn whether this one could.
+  void tell(Communicator& members, const Status& outcome);
+  /// Nobody goes a way that one cannot. Whether all can.
+  Result<bool> can_all();
   nccl::Membership membership() const;
   /// Those that do without host memory together: all, or those of this rank's host.
   std::vector<Rank> ranks_inside() const;

@@ -5,81 +5,115 @@
 #include <utility>
 
 #include "base/fork_guard.h"
+#include "device/ipc_trial.h"
 #include "engine/request_check.h"
 
 namespace smddp {
 namespace {
 
-/// Added to a round, it is one that nobody comes to: words count cyclically.
+/// Added to a word, it is one that nobody comes to.
 constexpr std::uint32_t kFarAway = 1U << 30;
 constexpr std::chrono::minutes kAbortTime{10};
+constexpr std::chrono::seconds kTrialTime{10};
+constexpr std::chrono::microseconds kPause{50};
 
 }  // namespace
 
 Result<std::shared_ptr<IpcMember>> IpcMember::create(std::shared_ptr<const cuda::Gpu> gpu,
                                                      const cuda::KernelImage& image,
                                                      HostPlace place) {
-  Result<std::unique_ptr<cuda::Kernels>> kernels = cuda::Kernels::load(gpu, image);
+  const Result<const cuda::Kernels*> kernels = cuda::Kernels::on(gpu, image);
   if (!kernels.ok()) return kernels.status();
+  const Result<cuda::Event> last = gpu->make_event();
+  if (!last.ok()) return last.status();
   Result<std::unique_ptr<IpcMemory>> memory = IpcMemory::create(gpu, place);
-  if (!memory.ok()) return memory.status();
-  return std::shared_ptr<IpcMember>{
-      new IpcMember{std::move(gpu), std::move(kernels).value(), std::move(memory).value(), place}};
+  if (!memory.ok()) {
+    gpu->destroy(last.value());
+    return memory.status();
+  }
+  return std::shared_ptr<IpcMember>{new IpcMember{std::move(gpu), *kernels.value(),
+                                                  std::move(memory).value(), place, last.value()}};
 }
 
 IpcMember::~IpcMember() {
   if (!in_forked_child()) end(is_idle());
-  if (last_ != nullptr) gpu_->destroy(last_);
+  gpu_->destroy(last_);
+}
+
+Status IpcMember::reach(const Communicator& members, const std::vector<Rank>& ranks,
+                        std::span<const std::byte> cards) {
+  SMDDP_RETURN_IF_ERROR(memory_->reach(members, ranks, cards));
+  is_reached_.store(true);
+  return {};
+}
+
+void IpcMember::discard() {
+  is_reached_.store(false);
+  end(true);
+}
+
+Status IpcMember::try_out() {
+  const auto trial = std::make_shared<IpcTrial>(place_);
+  const Result<cuda::Stream> stream = gpu_->make_stream();
+  if (!stream.ok()) return stream.status();
+  Status outcome = trial->begin(*gpu_, memory_->slabs(), stream.value());
+  if (outcome.ok()) outcome = enqueue(trial->requests(), stream.value(), [] { return false; });
+  if (outcome.ok()) outcome = trial->take(*gpu_, stream.value());
+  {
+    const std::lock_guard lock{mutex_};
+    const Status marked = mark(stream.value());
+    if (outcome.ok()) outcome = marked;
+  }
+  const Deadline deadline = Deadline::after(kTrialTime);
+  while (!is_idle() && !deadline.passed()) std::this_thread::sleep_for(kPause);
+  gpu_->destroy_stream(stream.value());
+  if (is_idle()) return outcome.ok() ? trial->check() : outcome;
+  keep_until_abort(trial);
+  return {StatusCode::kSystem, "kernels of ranks that wait for each other do not come to an end"};
 }
 
 Status IpcMember::enqueue(std::span<const Request> requests, cuda::Stream stream,
-                          const std::function<bool()>& /*is_over*/) {
+                          const std::function<bool()>& is_over) {
   const std::lock_guard lock{mutex_};
-  if (memory_ == nullptr || aborted_.load())
-    return {StatusCode::kState, "this rank has left the group's GPUs"};
-  Status begun = follow(stream);
+  if (has_left()) return {StatusCode::kState, "this rank has left the group's GPUs"};
+  // Operations use the slabs one after the other, whatever streams they are on.
+  Status begun = gpu_->wait_for(last_, stream);
   for (const Request& request : requests) {
-    if (begun.ok()) begun = put(request, stream);
+    if (begun.ok()) begun = put(request, stream, is_over);
   }
   const Status marked = mark(stream);  // what there is of it may wait for others
   return begun.ok() ? marked : begun;
 }
 
-/// Operations use the slabs one after the other, whatever streams they are on.
-Status IpcMember::follow(cuda::Stream stream) {
-  if (last_ == nullptr || stream == stream_) return {};
-  return gpu_->wait_for(last_, stream);
-}
-
 Status IpcMember::mark(cuda::Stream stream) {
-  if (last_ == nullptr) {
-    Result<cuda::Event> event = gpu_->make_event();
-    if (!event.ok()) return event.status();
-    last_ = event.value();
-  }
-  stream_ = stream;
-  return gpu_->record(last_, stream);
+  Status recorded = gpu_->record(last_, stream);
+  if (!recorded.ok()) is_lost_.store(true);
+  return recorded;
 }
 
-Status IpcMember::put(const Request& request, cuda::Stream stream) {
+// The driver blocks a caller who is some thousand steps ahead of the GPU, so what is over is looked
+// for between rounds.
+Status IpcMember::put(const Request& request, cuda::Stream stream,
+                      const std::function<bool()>& is_over) {
   Request complete = request;
   complete_request(complete, place_.rank, place_.ranks);
   const IpcRounds rounds{complete, place_, memory_->slabs()};
   for (std::size_t number = 0; number < rounds.count(); ++number) {
-    ++round_;
-    const IpcRound round = rounds.round(number, static_cast<int>(round_ % 2));
-    SMDDP_RETURN_IF_ERROR(put(round, request.dtype, stream));
+    if (aborted_.load() || is_over())
+      return {StatusCode::kState, "the group of this rank's GPU has failed"};
+    const std::uint32_t turn = ++round_;
+    SMDDP_RETURN_IF_ERROR(
+        put(rounds.round(number, static_cast<int>(turn % 2)), request.dtype, stream));
   }
   return {};
 }
 
 Status IpcMember::put(const IpcRound& round, DType dtype, cuda::Stream stream) {
   SMDDP_RETURN_IF_ERROR(copy(round.bring, stream));
-  SMDDP_RETURN_IF_ERROR(meet(IpcMemory::Word::kReady, stream));
-  SMDDP_RETURN_IF_ERROR(kernels_->reduce(dtype, round.reduce, stream));
+  SMDDP_RETURN_IF_ERROR(tell(Point::kReady, stream, true));
+  SMDDP_RETURN_IF_ERROR(kernels_.reduce(dtype, round.reduce, stream));
   SMDDP_RETURN_IF_ERROR(copy(round.fetch, stream));
-  if (!round.spreads) return {};
-  SMDDP_RETURN_IF_ERROR(meet(IpcMemory::Word::kSpread, stream));
+  SMDDP_RETURN_IF_ERROR(tell(Point::kThrough, stream, round.spreads));
   return copy(round.take, stream);
 }
 
@@ -89,30 +123,36 @@ Status IpcMember::copy(const std::vector<IpcRound::Copy>& copies, cuda::Stream s
   return {};
 }
 
-Status IpcMember::meet(IpcMemory::Word word, cuda::Stream stream) {
+Status IpcMember::tell(Point point, cuda::Stream stream, bool and_wait) {
   steps_.clear();
   for (Rank peer = 0; peer < place_.ranks; ++peer) {
-    if (peer != place_.rank)
-      steps_.push_back(
-          {.kind = cuda::WordStep::kWrite, .word = memory_->told(peer, word), .value = round_});
+    if (peer == place_.rank) continue;
+    steps_.push_back(
+        {.kind = cuda::WordStep::kWrite, .word = memory_->told(peer), .value = word(point)});
   }
-  for (Rank peer = 0; peer < place_.ranks; ++peer) {
-    if (peer != place_.rank)
-      steps_.push_back(
-          {.kind = cuda::WordStep::kWait, .word = memory_->heard(peer, word), .value = round_});
+  for (Rank peer = 0; and_wait && peer < place_.ranks; ++peer) {
+    if (peer == place_.rank) continue;
+    steps_.push_back(
+        {.kind = cuda::WordStep::kWait, .word = memory_->heard(peer), .value = word(point)});
   }
   return steps_.empty() ? Status{} : gpu_->step(steps_, stream);
 }
 
 /// Whether the GPU is through with all of it; one that has failed is.
-bool IpcMember::is_idle() const { return last_ == nullptr || !gpu_->query(last_).is_again(); }
+bool IpcMember::is_idle() const { return !is_lost_.load() && !gpu_->query(last_).is_again(); }
 
 void IpcMember::leave(Deadline deadline) {
-  if (aborted_.load()) return;
-  const std::lock_guard lock{mutex_};
-  while (!is_idle() && !deadline.passed())
-    std::this_thread::sleep_for(std::chrono::microseconds{50});
-  end(is_idle());
+  {
+    const std::lock_guard lock{mutex_};
+    while (!aborted_.load() && !deadline.passed()) {
+      if (has_left()) return;
+      if (is_idle() && (round_ == 0 || memory_->have_all_come_to(word(Point::kThrough)))) break;
+      std::this_thread::sleep_for(kPause);
+    }
+    if (aborted_.load()) return;
+    if (is_idle()) return end(true);
+  }
+  abort();
 }
 
 // The stream may be far behind, and what others still write to the words that this rank waits for
@@ -122,24 +162,35 @@ void IpcMember::abort() {
   std::thread{[self = shared_from_this()] { self->release_streams(); }}.detach();
 }
 
+// Who has the lock may be blocked by the driver, and goes on now. Nobody enqueues after him.
 void IpcMember::release_streams() {
   const Deadline deadline = Deadline::after(kAbortTime);
-  while (!release(deadline)) std::this_thread::sleep_for(std::chrono::microseconds{50});
-  let_go();
+  for (release(); !mutex_.try_lock(); release()) std::this_thread::sleep_for(kPause);
+  mutex_.unlock();
+  while (!is_idle() && !deadline.passed()) {
+    release();
+    std::this_thread::sleep_for(kPause);
+  }
+  const bool idle = is_idle();
+  end(idle);
+  if (idle) let_go();
 }
 
-/// Whether it is over.
-bool IpcMember::release(Deadline deadline) {
-  const std::lock_guard lock{mutex_};
-  if (memory_ != nullptr) memory_->release(round_ + kFarAway);
-  const bool idle = is_idle();
-  if (!idle && !deadline.passed()) return false;
-  end(idle);
-  return true;
+void IpcMember::release() {
+  const std::lock_guard lock{left_mutex_};
+  if (!left_ && is_reached_.load()) memory_->release(2 * round_.load() + kFarAway);
+}
+
+bool IpcMember::has_left() {
+  const std::lock_guard lock{left_mutex_};
+  return left_ || aborted_.load();
 }
 
 void IpcMember::end(bool is_unused) {
-  if (memory_ != nullptr) IpcMemory::retire(std::move(memory_), is_unused);
+  const std::lock_guard lock{left_mutex_};
+  if (std::exchange(left_, true)) return;
+  if (!is_reached_.load()) return memory_->give_back_unused();
+  if (is_unused) memory_->close();
 }
 
 }  // namespace smddp

@@ -27,18 +27,24 @@ namespace smddp {
 /// memory (CUDA IPC); the ranks may share a GPU. Kernels never wait: ranks wait for each other
 /// between kernels, by words that their streams write and wait for. So nothing depends on the
 /// ranks' kernels running at the same time, which GPUs that processes share do not promise.
+///
+/// In round n a rank's word becomes 2 n when its input is in its slab, and 2 n + 1 when it has read
+/// what it reads of the others', and written what it writes there. Words count cyclically.
 class IpcMember final : public StreamMember, public std::enable_shared_from_this<IpcMember> {
  public:
   static Result<std::shared_ptr<IpcMember>> create(std::shared_ptr<const cuda::Gpu> gpu,
                                                    const cuda::KernelImage& image, HostPlace place);
   ~IpcMember() override;
 
-  Result<std::vector<std::byte>> card() const { return memory_->card(); }
-  /// See IpcMemory::reach.
+  const std::vector<std::byte>& card() const { return memory_->card(); }
+  /// See IpcMemory::reach. Before any operation.
   Status reach(const Communicator& members, const std::vector<Rank>& ranks,
-               std::span<const std::byte> cards) {
-    return memory_->reach(members, ranks, cards);
-  }
+               std::span<const std::byte> cards);
+  /// Some rank does not reach the others, as all know: nobody uses its memory.
+  void discard();
+  /// Operations, as all ranks do at the same time, compared with what they must give. Waits for
+  /// them. kSystem: this machine does not do what it should; then `abort` is due.
+  Status try_out();
 
   // StreamMember
   std::string_view name() const noexcept override { return "ipc"; }
@@ -48,40 +54,47 @@ class IpcMember final : public StreamMember, public std::enable_shared_from_this
   Status look() override { return {}; }
   Status enqueue(std::span<const Request> requests, cuda::Stream stream,
                  const std::function<bool()>& is_over) override;
+  /// Waits until the others are through with its memory too.
   void leave(Deadline deadline) override;
   /// Does not wait.
   void abort() override;
 
  private:
-  IpcMember(std::shared_ptr<const cuda::Gpu> gpu, std::unique_ptr<cuda::Kernels> kernels,
-            std::unique_ptr<IpcMemory> memory, HostPlace place)
+  IpcMember(std::shared_ptr<const cuda::Gpu> gpu, const cuda::Kernels& kernels,
+            std::unique_ptr<IpcMemory> memory, HostPlace place, cuda::Event last)
       : gpu_(std::move(gpu)),
-        kernels_(std::move(kernels)),
+        kernels_(kernels),
         memory_(std::move(memory)),
-        place_(place) {}
+        place_(place),
+        last_(last) {}
 
-  Status put(const Request& request, cuda::Stream stream);
+  Status put(const Request& request, cuda::Stream stream, const std::function<bool()>& is_over);
   Status put(const IpcRound& round, DType dtype, cuda::Stream stream);
   Status copy(const std::vector<IpcRound::Copy>& copies, cuda::Stream stream) const;
-  /// Tells the others that this rank has come to the round, and waits for them.
-  Status meet(IpcMemory::Word word, cuda::Stream stream);
-  Status follow(cuda::Stream stream);
+  enum class Point : std::uint8_t { kReady, kThrough };
+  std::uint32_t word(Point point) const { return 2 * round_ + static_cast<std::uint32_t>(point); }
+  /// Tells the others that this rank has come there, and waits for them to, or does not.
+  Status tell(Point point, cuda::Stream stream, bool and_wait);
   Status mark(cuda::Stream stream);
   bool is_idle() const;
   void release_streams();
-  bool release(Deadline deadline);
+  void release();
+  bool has_left();
   void end(bool is_unused);
 
   const std::shared_ptr<const cuda::Gpu> gpu_;
-  const std::unique_ptr<cuda::Kernels> kernels_;
-  std::atomic<bool> aborted_{false};
-  std::mutex mutex_;                   ///< guards the rest
-  std::unique_ptr<IpcMemory> memory_;  ///< null once it has left
+  const cuda::Kernels& kernels_;
+  const std::unique_ptr<IpcMemory> memory_;
   const HostPlace place_;
-  std::uint32_t round_ = 0;        ///< how many rounds there were
-  cuda::Event last_ = nullptr;     ///< the end of what was put on streams; null: nothing was
-  cuda::Stream stream_ = nullptr;  ///< where that was put
+  const cuda::Event last_;  ///< the end of what was put on streams
+  std::atomic<bool> aborted_{false};
+  std::mutex mutex_;  ///< guards the next, and the order of what is put on streams
   std::vector<cuda::WordStep> steps_;
+  std::atomic<std::uint32_t> round_{0};  ///< how many rounds there were
+  std::atomic<bool> is_reached_{false};  ///< others may use its memory
+  std::atomic<bool> is_lost_{false};     ///< nobody can tell how far the GPU is
+  std::mutex left_mutex_;                ///< guards the next; nobody who has it calls the driver
+  bool left_ = false;                    ///< its memory is not its own any more
 };
 
 }  // namespace smddp

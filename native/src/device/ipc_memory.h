@@ -3,84 +3,60 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "smddp/communicator.h"
-#include "smddp/registered.h"
 
 #include "device/host_place.h"
+#include "device/ipc_pool.h"
 #include "device/ipc_rounds.h"
 #include "provider/cuda/gpu.h"
-#include "provider/cuda/pinned_range.h"
 
 namespace smddp {
 
-/// Differs between processes.
-std::uint64_t this_process();
-
-/// What the ranks of a host reach of each other's: slabs on their GPUs, and words in host memory
-/// that streams write and wait for. Words are written by the others only, so what this rank's
-/// streams wait for is in its own memory, where the host can end it by a store at any time.
-///
-/// It may only end when no other rank uses it any more, so it is left to `retire`.
+/// What the ranks of a group on one host reach of each other's: slabs on their GPUs, and words in
+/// host memory that streams write and wait for. A rank's words are written by the others only, so
+/// what its streams wait for is in its own memory, where the host can end it by a store at any
+/// time.
 class IpcMemory {
  public:
-  /// What a rank tells the others, so that they reach its memory.
-  static constexpr std::size_t kCardBytes = 96;
-
-  enum class Word : std::uint8_t {
-    kReady,   ///< rounds whose input is in the slab
-    kSpread,  ///< rounds whose results are in all slabs
-  };
-
   static Result<std::unique_ptr<IpcMemory>> create(std::shared_ptr<const cuda::Gpu> gpu,
                                                    HostPlace place);
-  ~IpcMemory();
-  IpcMemory(const IpcMemory&) = delete;
-  IpcMemory& operator=(const IpcMemory&) = delete;
 
-  Result<std::vector<std::byte>> card() const;
+  const std::vector<std::byte>& card() const noexcept { return slot_->card(); }
   /// `ranks`: of this host, as `members` calls them; `cards`: of all members.
   Status reach(const Communicator& members, const std::vector<Rank>& ranks,
                std::span<const std::byte> cards);
 
   /// Of all ranks of the host.
   const std::vector<IpcSlab>& slabs() const noexcept { return slabs_; }
-  /// Where this rank tells another one, and where it is told by it.
-  cuda::Address told(Rank peer, Word word) const;
-  cuda::Address heard(Rank peer, Word word) const;
+  /// Where this rank tells another one how far it has come, and where it is told by it.
+  cuda::Address told(Rank peer) const;
+  cuda::Address heard(Rank peer) const { return slot_->address(peer); }
+  /// Whether all others have come that far.
+  bool have_all_come_to(std::uint32_t value) const noexcept;
   /// Ends what this rank's streams wait for, as if the others had come to `value`.
   void release(std::uint32_t value) noexcept;
 
-  /// Takes it over. `is_unused`: this rank's GPU does not use the others' any more; then they are
-  /// told, and theirs is closed. Ends what all others have done with.
-  static void retire(std::unique_ptr<IpcMemory> memory, bool is_unused);
+  // One of these, once, at the end:
+  /// This rank's GPU does not use the others' memory any more. Its own may be taken by another
+  /// group when they say the same.
+  void close();
+  /// Nobody has ever used it.
+  void give_back_unused();
+  // Or none of them, where the GPU may still be at it.
 
  private:
-  struct Peer {
-    std::byte* opened = nullptr;  ///< its slab, where that had to be opened
-    std::byte* words = nullptr;   ///< where this rank tells it
-    cuda::PinnedRange pinned{};
-    std::shared_ptr<void> owner{};  ///< keeps `words` mapped
-  };
-
-  IpcMemory(std::shared_ptr<const cuda::Gpu> gpu, HostPlace place, RegisteredBlock words)
-      : gpu_(std::move(gpu)), place_(place), words_(std::move(words)) {}
-
-  Status reach_peer(Rank peer, const ReachedMemory& memory, std::span<const std::byte> card);
-  void let_go_of_others() noexcept;
-  bool is_done_with() const noexcept;
-  bool is_self(Rank rank) const { return rank == place_.rank; }
+  IpcMemory(std::shared_ptr<const cuda::Gpu> gpu, HostPlace place, IpcSlot* slot)
+      : gpu_(std::move(gpu)), place_(place), slot_(slot) {}
+  std::vector<Rank> others() const;
 
   const std::shared_ptr<const cuda::Gpu> gpu_;
   const HostPlace place_;
-  RegisteredBlock words_;
-  cuda::PinnedRange pinned_;
-  std::byte* slab_ = nullptr;
+  IpcSlot* const slot_;
   std::vector<IpcSlab> slabs_;
-  std::vector<Peer> peers_;
+  std::vector<const IpcPeer*> peers_;  ///< null for this rank
 };
 
 }  // namespace smddp

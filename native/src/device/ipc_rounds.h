@@ -17,12 +17,14 @@ struct IpcSlab {
   /// Small enough that what eight ranks have in flight stays in the second-level cache of an H200,
   /// 60 MB, when they share the GPU. Not measured yet.
   static constexpr std::size_t kChunk = std::size_t{2} << 20;
-  static constexpr std::size_t kBytes = 4 * kChunk;
+  static constexpr std::size_t kSpare = std::size_t{512} << 10;  ///< that rounds do not use
+  static constexpr std::size_t kBytes = 4 * kChunk + kSpare;
 
   std::byte* base = nullptr;
 
   std::byte* in(int half) const { return base + static_cast<std::size_t>(half) * 2 * kChunk; }
   std::byte* out(int half) const { return in(half) + kChunk; }
+  std::byte* spare() const { return base + 4 * kChunk; }
 };
 
 /// What a rank does in one round, in this order.

@@ -121,16 +121,24 @@ Reached::~Reached() {
   for (const auto& range : ranges_) call("cuMemHostUnregister", static_cast<void*>(range.first));
 }
 
+void limit_queues(std::size_t most) { call("fake_cuda_limit_queues", most); }
+void run_out_of_memory(int times) { call("fake_cuda_run_out_of_memory", times); }
+
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
                     const std::function<void(Config&)>& adjust) {
+  return join_gpu(collectives == "ipc" ? 0 : rank, world, rank, collectives, adjust);
+}
+
+GpuMember join_gpu(int gpu, const World& world, Rank rank, const std::string& collectives,
+                   const std::function<void(Config&)>& adjust) {
   driver_library();
-  GpuMember member{collectives == "ipc" ? 0 : rank, world.join(rank, "messages"), nullptr};
+  GpuMember member{gpu, world.join(rank, "messages"), nullptr};
   member.messages->meet();
   Config config = world.config(rank);
   config.gpu_collectives = collectives;
   config.gpu_kernels = FAKE_KERNELS;
   if (adjust) adjust(config);
-  auto group = DeviceGroup::create(world.runtime(), world.options(rank, "gpus"), config, member.gpu,
+  auto group = DeviceGroup::create(world.runtime(), world.options(rank, "gpus"), config, gpu,
                                    member.messages);
   if (!group.ok()) throw std::runtime_error(group.status().message());
   member.group = std::move(group).value();

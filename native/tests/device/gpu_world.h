@@ -74,6 +74,10 @@ class Reached {
 /// The pretended GPU, in use.
 std::shared_ptr<cuda::Gpu> open_gpu(int ordinal);
 
+/// What can go wrong: see fake_cuda_limit_queues and fake_cuda_run_out_of_memory.
+void limit_queues(std::size_t most);
+void run_out_of_memory(int times);
+
 /// A rank's members of a group: for messages, and on its GPU.
 struct GpuMember {
   int gpu;  ///< its number
@@ -85,6 +89,9 @@ struct GpuMember {
 /// process that has several; else each has the one with its number.
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
                     const std::function<void(Config&)>& adjust = {});
+/// The same on the GPU with that number.
+GpuMember join_gpu(int gpu, const World& world, Rank rank, const std::string& collectives,
+                   const std::function<void(Config&)>& adjust = {});
 
 void expect(bool condition, const std::string& what);
 

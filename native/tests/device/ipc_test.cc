@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include "smddp/registered.h"
+
 #include "device/gpu_world.h"
 #include "device/ipc_rounds.h"
 #include "engine/request_check.h"
@@ -223,6 +225,82 @@ TEST_CASE("a rank that died with others waiting for it on the GPU leaves them ab
     expect(outcome.message().find("rank 1") != std::string::npos, outcome.message());
     stream.finish();
   });
+}
+
+TEST_CASE("a caller who is too far ahead of the GPU hears of a rank that left") {
+  constexpr std::size_t kCount = 40 * IpcSlab::kChunk / sizeof(float);
+  limit_queues(50);
+  const World world{kOneHost, 3};
+  world.run([&](Rank rank) {
+    const GpuMember member = join_gpus(world, rank, "ipc");
+    expect(member.group->meet().ok(), "meeting");
+    if (rank == 1) {
+      member.group->leave(std::chrono::milliseconds{0}, "it has to go");
+      return;
+    }
+    TestStream stream{0};
+    const TestMemory memory{0, std::vector<float>(kCount, 1.0F)};
+    const Status outcome = outcome_of(member.group->submit({.collective = Collective::kAllReduce,
+                                                            .dtype = DType::kFloat32,
+                                                            .in = memory.data(),
+                                                            .out = memory.data(),
+                                                            .count = memory.size()},
+                                                           stream.get()));
+    expect(outcome.message().find("rank 1") != std::string::npos, outcome.message());
+    stream.finish();
+  });
+  limit_queues(0);
+}
+
+TEST_CASE(
+    "where one rank has no room for its part, all go through host memory, and nothing is lost") {
+  constexpr int kGpu = 7;  // which has no slabs yet
+  const World world{kOneHost, 3};
+  run_out_of_memory(1);
+  world.run([&](Rank rank) {
+    auto block = RegisteredBlock::allocate(4096);
+    expect(block.ok(), block.status().message());
+    const GpuMember member = join_gpu(kGpu, world, rank, "auto", [](Config& config) {
+      config.nccl_paths = {"/nowhere"};
+      config.log_level = "NONE";
+    });
+    TestStream stream{kGpu};
+    const TestMemory memory{kGpu, std::vector<float>(100, 1.0F)};
+    finish(member.group->submit({.collective = Collective::kAllReduce,
+                                 .dtype = DType::kFloat32,
+                                 .in = memory.data(),
+                                 .out = memory.data(),
+                                 .count = memory.size()},
+                                stream.get()));
+    stream.finish();
+    expect(memory.values() == std::vector<float>(100, 3.0F), "sum");
+    expect(member.group->transport().starts_with("host"), member.group->transport());
+    const std::byte* const bytes = block.value().data();
+    expect(std::all_of(bytes, bytes + 4096, [](std::byte byte) { return byte == std::byte{0}; }),
+           "somebody wrote into this rank's memory");
+  });
+}
+
+TEST_CASE("groups that come and go use the same memory, and each has it to itself") {
+  for (int turn = 0; turn < 5; ++turn) {
+    CAPTURE(turn);
+    const World again{kOneHost, 2};
+    again.run([&](Rank rank) {
+      const GpuMember member = join_gpus(again, rank, "ipc");
+      TestStream stream{0};
+      const TestMemory memory{0, std::vector<float>(1000, static_cast<float>(rank + turn))};
+      for (int k = 0; k < 3; ++k) {
+        finish(member.group->submit({.collective = Collective::kAllReduce,
+                                     .dtype = DType::kFloat32,
+                                     .in = memory.data(),
+                                     .out = memory.data(),
+                                     .count = memory.size()},
+                                    stream.get()));
+      }
+      stream.finish();
+      expect(memory.values() == std::vector<float>(1000, static_cast<float>(8 * turn + 4)), "sum");
+    });
+  }
 }
 
 }  // namespace

@@ -31,9 +31,9 @@ class Rig {
   Rig() {
     const auto image = cuda::load_kernel_image(FAKE_KERNELS);
     REQUIRE_MESSAGE(image.ok(), image.status().message());
-    auto loaded = cuda::Kernels::load(open_gpu(0), image.value());
+    const auto loaded = cuda::Kernels::on(open_gpu(0), image.value());
     REQUIRE_MESSAGE(loaded.ok(), loaded.status().message());
-    kernels_ = std::move(loaded).value();
+    kernels_ = loaded.value();
   }
 
   void reduce(DType dtype, const cuda::ReduceArguments& call) {
@@ -44,7 +44,7 @@ class Rig {
 
  private:
   TestStream stream_{0};
-  std::unique_ptr<cuda::Kernels> kernels_;
+  const cuda::Kernels* kernels_ = nullptr;
 };
 
 /// Any bits, so also NaNs of all kinds, infinities, and bools that are neither 0 nor 1.

@@ -13,14 +13,10 @@ using namespace fake_gpu;
 
 FAKE_EXPORT int cuModuleLoadData(void** module, const void* image) {
   note(__func__);
+  if (const int error = refused_in_capture(); error != kSuccess) return error;
   if (current_device() < 0) return kInvalidContext;
   if (static_cast<const Image*>(image)->magic != Image::kMagic) return kInvalidImage;
   *module = const_cast<void*>(image);
-  return kSuccess;
-}
-
-FAKE_EXPORT int cuModuleUnload(void* /*module*/) {
-  note(__func__);
   return kSuccess;
 }
 

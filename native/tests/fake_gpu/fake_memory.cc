@@ -24,6 +24,7 @@ using Bytes = std::size_t;
 constexpr int kPoison = 0xAB;
 constexpr Bytes kQuarantineBytes = Bytes{64} << 20U;
 constexpr Bytes kPage = 4096;
+constexpr Bytes kLarge = Bytes{1} << 20U;
 constexpr Bytes kHeapBytes = Bytes{64} << 30U;  // of addresses, which are used once
 
 enum class Kind { kDevice, kHost, kRegistered, kOpened };
@@ -62,6 +63,7 @@ struct State {
   std::mutex mutex;
   Heap heap;
   std::map<std::uintptr_t, Piece> pieces;
+  int refusals = 0;  ///< of large pieces, that are still to come
   std::deque<std::pair<void*, Piece>> quarantine;
   Bytes quarantined = 0;
 };
@@ -104,6 +106,10 @@ int allocate(void** result, Bytes bytes, Kind kind) {
   if (current_device() < 0) return kInvalidContext;
   if (bytes == 0) return kInvalidValue;
   const std::scoped_lock lock(state().mutex);
+  if (kind == Kind::kDevice && bytes >= kLarge && state().refusals > 0) {
+    --state().refusals;
+    return kOutOfMemory;
+  }
   void* const start = take(bytes, kind);
   if (start == nullptr) return kOutOfMemory;
   state().pieces[reinterpret_cast<std::uintptr_t>(start)] = {bytes, kind};
@@ -171,6 +177,13 @@ FAKE_EXPORT int fake_cuda_memory_kind(const void* address) {
   if (piece == nullptr) return 0;
   if (piece->second.kind == Kind::kOpened) return 3;
   return piece->second.kind == Kind::kDevice ? 1 : 2;
+}
+
+/// So many times, memory of the device of a MiB or more is not to be had.
+FAKE_EXPORT int fake_cuda_run_out_of_memory(int times) {
+  const std::scoped_lock lock(state().mutex);
+  state().refusals = times;
+  return kSuccess;
 }
 
 FAKE_EXPORT int cuMemAlloc_v2(DevicePointer* result, Bytes bytes) {
@@ -250,12 +263,4 @@ FAKE_EXPORT int cuIpcOpenMemHandle_v2(DevicePointer* result, IpcHandle handle, u
   if (start == MAP_FAILED) return kOutOfMemory;
   *result = reinterpret_cast<DevicePointer>(start);
   return add(start, shared.bytes, Kind::kOpened);
-}
-
-FAKE_EXPORT int cuIpcCloseMemHandle(DevicePointer memory) {
-  note(__func__);
-  void* const start = reinterpret_cast<void*>(memory);
-  const Bytes bytes = remove(start, Kind::kOpened);
-  if (bytes == 0) return kInvalidValue;
-  return ::munmap(start, pages(bytes)) == 0 ? kSuccess : kInvalidValue;
 }

@@ -116,6 +116,12 @@ FAKE_EXPORT int fake_cuda_release(void* handle) {
   return stream->open_gate() ? kSuccess : kInvalidValue;
 }
 
+/// From now on whoever gives a stream more than so many pieces of work waits; 0: nobody does.
+FAKE_EXPORT int fake_cuda_limit_queues(std::size_t most) {
+  Stream::most_queued = most;
+  return kSuccess;
+}
+
 /// Queues again what the last capture of the stream recorded, for all streams that took part.
 FAKE_EXPORT int fake_cuda_replay(void* handle) {
   std::shared_ptr<Stream> stream;

@@ -19,8 +19,11 @@ std::shared_ptr<Stream> Stream::start(int device) {
   return stream;
 }
 
+std::atomic<std::size_t> Stream::most_queued{0};
+
 void Stream::push(Work work) {
-  const std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return most_queued == 0 || queue_.size() < most_queued; });
   queue_.push_back(std::move(work));
   ++pushed_;
   changed_.notify_all();

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -52,7 +53,9 @@ class Stream {
 
   [[nodiscard]] int device() const { return device_; }
 
+  /// Waits while `most_queued` pieces of work are, as the driver does; 0: as many as come.
   void push(Work work);
+  static std::atomic<std::size_t> most_queued;
   /// The thread ends when it has done what is queued.
   void close();
   [[nodiscard]] bool idle();

@@ -46,15 +46,15 @@ bool bind(void* library, DriverTable& table) {
          find_symbol(library, "cuMemHostGetDevicePointer_v2", table.mem_host_get_address) &&
          find_symbol(library, "cuIpcGetMemHandle", table.ipc_get_handle) &&
          find_symbol(library, "cuIpcOpenMemHandle_v2", table.ipc_open_handle) &&
-         find_symbol(library, "cuIpcCloseMemHandle", table.ipc_close_handle) &&
          find_symbol(library, "cuModuleLoadData", table.module_load) &&
-         find_symbol(library, "cuModuleUnload", table.module_unload) &&
          find_symbol(library, "cuModuleGetFunction", table.module_get_function) &&
          find_symbol(library, "cuLaunchKernel", table.launch_kernel) &&
          find_symbol(library, "cuEventCreate", table.event_create) &&
          find_symbol(library, "cuEventDestroy_v2", table.event_destroy) &&
          find_symbol(library, "cuEventRecord", table.event_record) &&
          find_symbol(library, "cuEventQuery", table.event_query) &&
+         find_symbol(library, "cuStreamCreateWithPriority", table.stream_create) &&
+         find_symbol(library, "cuStreamDestroy_v2", table.stream_destroy) &&
          find_symbol(library, "cuStreamWaitEvent", table.stream_wait_event) &&
          find_symbol(library, "cuStreamBatchMemOp_v2", table.stream_word_steps) &&
          find_symbol(library, "cuStreamWaitValue32_v2", table.stream_wait_value) &&

@@ -69,10 +69,8 @@ struct DriverTable {
   int (*mem_host_get_address)(Address* address, void* memory, unsigned flags) = nullptr;
   int (*ipc_get_handle)(IpcHandle* handle, Address memory) = nullptr;
   int (*ipc_open_handle)(void** memory, IpcHandle handle, unsigned flags) = nullptr;  ///< as above
-  int (*ipc_close_handle)(Address memory) = nullptr;
 
   int (*module_load)(Module* module, const void* image) = nullptr;
-  int (*module_unload)(Module module) = nullptr;
   int (*module_get_function)(Function* function, Module module, const char* name) = nullptr;
   int (*function_load)(Function function) = nullptr;  ///< null before CUDA 12.4
   int (*launch_kernel)(Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
@@ -84,6 +82,8 @@ struct DriverTable {
   int (*event_record)(Event event, Stream stream) = nullptr;
   int (*event_query)(Event event) = nullptr;
 
+  int (*stream_create)(Stream* stream, unsigned flags, int priority) = nullptr;
+  int (*stream_destroy)(Stream stream) = nullptr;
   int (*stream_wait_event)(Stream stream, Event event, unsigned flags) = nullptr;
   int (*stream_word_steps)(Stream stream, unsigned count, WordStep* steps,
                            unsigned flags) = nullptr;

@@ -10,6 +10,7 @@ namespace smddp::cuda {
 namespace {
 
 constexpr unsigned kDisableTiming = 2;       // CU_EVENT_DISABLE_TIMING: recorded without a clock
+constexpr unsigned kNonBlocking = 1;         // CU_STREAM_NON_BLOCKING
 constexpr unsigned kAtLeast = 0;             // CU_STREAM_WAIT_VALUE_GEQ
 constexpr int kComputeCapabilityMajor = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 constexpr int kProcessors = 16;              // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
@@ -126,6 +127,19 @@ Result<bool> Gpu::is_capturing(Stream stream) const {
   int status = 0;
   SMDDP_RETURN_IF_ERROR(check(driver_.stream_is_capturing(stream, &status), "cuStreamIsCapturing"));
   return status != 0;
+}
+
+Result<Stream> Gpu::make_stream() const {
+  const Current current{*this};
+  Stream stream = nullptr;
+  SMDDP_RETURN_IF_ERROR(
+      check(driver_.stream_create(&stream, kNonBlocking, 0), "cuStreamCreateWithPriority"));
+  return stream;
+}
+
+void Gpu::destroy_stream(Stream stream) const noexcept {
+  const Current current{*this};
+  driver_.stream_destroy(stream);
 }
 
 Result<Event> Gpu::make_event() const {

@@ -67,6 +67,9 @@ class Gpu {
 
   /// Whether what the stream is given becomes part of a graph instead of being done.
   Result<bool> is_capturing(Stream stream) const;
+  /// One that does not wait for the null stream.
+  Result<Stream> make_stream() const;
+  void destroy_stream(Stream stream) const noexcept;
   Result<Event> make_event() const;
   void destroy(Event event) const noexcept;
   /// Ok when what the stream had been given before `record` is done; "again" until then.
@@ -83,12 +86,12 @@ class Gpu {
   Result<std::byte*> allocate(std::size_t bytes) const;
   void free(std::byte* memory) const noexcept;
   Result<IpcHandle> share(const std::byte* memory) const;
-  /// Memory of another process, perhaps on another GPU. Not of this one: the driver refuses that.
+  /// Memory of another process, perhaps on another GPU; for good. Not of this process: the driver
+  /// refuses that.
   Result<std::byte*> open_shared(const IpcHandle& handle) const;
-  void close_shared(std::byte* memory) const noexcept;
 
+  /// For good.
   Result<Module> load_module(const void* image) const;
-  void unload_module(Module module) const noexcept;
   Result<Function> load_function(Module module, const std::string& name) const;
 
  private:

@@ -72,6 +72,7 @@ void Gpu::free(std::byte* memory) const noexcept {
 
 Result<IpcHandle> Gpu::share(const std::byte* memory) const {
   const Current current{*this};
+  const BesideCapture beside{*this};
   IpcHandle handle{};
   SMDDP_RETURN_IF_ERROR(
       check(driver_.ipc_get_handle(&handle, address_of(memory)), "cuIpcGetMemHandle"));
@@ -87,28 +88,17 @@ Result<std::byte*> Gpu::open_shared(const IpcHandle& handle) const {
   return static_cast<std::byte*>(memory);
 }
 
-void Gpu::close_shared(std::byte* memory) const noexcept {
-  if (in_forked_child()) return;
-  const Current current{*this};
-  const BesideCapture beside{*this};
-  driver_.ipc_close_handle(address_of(memory));
-}
-
 Result<Module> Gpu::load_module(const void* image) const {
   const Current current{*this};
+  const BesideCapture beside{*this};
   Module module = nullptr;
   SMDDP_RETURN_IF_ERROR(check(driver_.module_load(&module, image), "cuModuleLoadData"));
   return module;
 }
 
-void Gpu::unload_module(Module module) const noexcept {
-  if (in_forked_child()) return;
-  const Current current{*this};
-  driver_.module_unload(module);
-}
-
 Result<Function> Gpu::load_function(Module module, const std::string& name) const {
   const Current current{*this};
+  const BesideCapture beside{*this};
   Function function = nullptr;
   SMDDP_RETURN_IF_ERROR(
       check(driver_.module_get_function(&function, module, name.c_str()), "cuModuleGetFunction"));

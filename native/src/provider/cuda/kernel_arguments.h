@@ -24,6 +24,13 @@ struct ReduceArguments {
   bool aligned;  ///< all pointers, to 16 bytes
 };
 
+/// Elements that a thread takes at once: 16 bytes of those that gradients are made of, and fewer of
+/// the narrow ones, whose lanes would not fit into registers when each is as wide as an int.
+constexpr int lanes_of(std::size_t bytes, bool is_floating) {
+  if (bytes == 1) return 4;
+  return 16 / static_cast<int>(is_floating || bytes > sizeof(int) ? bytes : sizeof(int));
+}
+
 /// What the shared object of the kernels tells by its function kKernelsFunction, of this type.
 struct KernelImage {
   std::int32_t version;       ///< kKernelsVersion, where they fit

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "base/find_symbol.h"
@@ -61,7 +63,7 @@ Result<std::unique_ptr<Kernels>> Kernels::load(const std::shared_ptr<const Gpu>&
                                                const KernelImage& image) {
   Result<Module> module = gpu->load_module(image.image);
   if (!module.ok()) return module.status();
-  std::unique_ptr<Kernels> kernels{new Kernels{gpu, module.value()}};
+  std::unique_ptr<Kernels> kernels{new Kernels{gpu}};
   for (int number = 0; number < kDTypeCount; ++number) {
     const auto dtype = static_cast<DType>(number);
     if (!can_reduce(dtype, ReduceOp::kSum)) continue;
@@ -73,7 +75,20 @@ Result<std::unique_ptr<Kernels>> Kernels::load(const std::shared_ptr<const Gpu>&
   return kernels;
 }
 
-Kernels::~Kernels() { gpu_->unload_module(module_); }
+Result<const Kernels*> Kernels::on(const std::shared_ptr<const Gpu>& gpu,
+                                   const KernelImage& image) {
+  using Key = std::pair<int, const void*>;
+  static std::mutex& mutex = *new std::mutex;
+  static auto& known = *new std::map<Key, std::unique_ptr<Kernels>>;
+  const std::lock_guard lock{mutex};
+  std::unique_ptr<Kernels>& kernels = known[Key{gpu->ordinal(), image.image}];
+  if (kernels == nullptr) {
+    Result<std::unique_ptr<Kernels>> loaded = load(gpu, image);
+    if (!loaded.ok()) return loaded.status();
+    kernels = std::move(loaded).value();
+  }
+  return kernels.get();
+}
 
 bool Kernels::can_reduce(DType dtype, ReduceOp op) noexcept {
   const bool is_float8 = dtype == DType::kFloat8E4m3fn || dtype == DType::kFloat8E5m2;
@@ -84,7 +99,8 @@ Status Kernels::reduce(DType dtype, ReduceArguments call, Stream stream) const {
   if (call.count == 0 || call.targets == 0) return {};
   call.aligned = is_aligned(call);
   if (dtype == DType::kBool) call.op = op_on_bool(call.op);
-  const std::size_t per_thread = call.aligned ? kAlignment / size_of(dtype) : 1;
+  const std::size_t per_thread =
+      call.aligned ? static_cast<std::size_t>(lanes_of(size_of(dtype), is_floating(dtype))) : 1;
   const std::size_t needed = call.count / (per_thread * kThreads) + 1;
   const std::size_t most = kBlocksPerProcessor * static_cast<std::size_t>(gpu_->processors());
   const Function kernel = reduce_.at(static_cast<std::size_t>(dtype));

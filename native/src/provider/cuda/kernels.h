@@ -20,10 +20,9 @@ Result<KernelImage> load_kernel_image(const std::string& path);
 /// Our kernels on one GPU. Any thread may call any function.
 class Kernels {
  public:
-  /// kSystem: the driver cannot use the image on this GPU.
-  static Result<std::unique_ptr<Kernels>> load(const std::shared_ptr<const Gpu>& gpu,
-                                               const KernelImage& image);
-  ~Kernels();
+  /// Those of the process, which stay: loading them may wait for all streams, and these for other
+  /// ranks. kSystem: the driver cannot use the image on this GPU.
+  static Result<const Kernels*> on(const std::shared_ptr<const Gpu>& gpu, const KernelImage& image);
   Kernels(const Kernels&) = delete;
   Kernels& operator=(const Kernels&) = delete;
 
@@ -33,10 +32,11 @@ class Kernels {
   Status reduce(DType dtype, ReduceArguments call, Stream stream) const;
 
  private:
-  Kernels(std::shared_ptr<const Gpu> gpu, Module module) : gpu_(std::move(gpu)), module_(module) {}
+  explicit Kernels(std::shared_ptr<const Gpu> gpu) : gpu_(std::move(gpu)) {}
+  static Result<std::unique_ptr<Kernels>> load(const std::shared_ptr<const Gpu>& gpu,
+                                               const KernelImage& image);
 
   const std::shared_ptr<const Gpu> gpu_;
-  const Module module_;
   std::array<Function, kDTypeCount> reduce_{};  ///< null where there is none
 };
 

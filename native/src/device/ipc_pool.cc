@@ -1,0 +1,161 @@
+#include "device/ipc_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <utility>
+
+#include "base/auth.h"
+#include "memory/registered_heap.h"
+
+namespace smddp {
+namespace {
+
+struct Card {
+  cuda::IpcHandle slab;
+  std::byte* slab_address;     ///< in its process
+  std::uint64_t process;       ///< not 0
+  std::uint64_t words_offset;  ///< in its process's registered memory
+  std::uint64_t reserved;
+};
+static_assert(sizeof(Card) == IpcSlot::kCardBytes);
+
+/// Slots that nobody takes before all have closed them.
+struct Returned {
+  IpcSlot* slot;
+  std::vector<Rank> writers;
+
+  bool is_free() const {
+    return std::all_of(writers.begin(), writers.end(), [&](Rank writer) {
+      return std::atomic_ref{slot->line(writer).closed}.load(std::memory_order_acquire) != 0;
+    });
+  }
+};
+
+using PeerKey = std::tuple<int, std::uint64_t, std::byte*>;  // GPU here; process and slab there
+
+/// Never destroyed.
+struct State {
+  std::mutex mutex;  ///< guards the first two
+  std::vector<std::unique_ptr<IpcSlot>> slots;
+  std::vector<Returned> returned;
+  std::mutex peers_mutex;
+  std::map<PeerKey, std::unique_ptr<IpcPeer>> peers;
+};
+State& state() {
+  static State& object = *new State;
+  return object;
+}
+
+Result<std::unique_ptr<IpcPeer>> open_peer(const std::shared_ptr<const cuda::Gpu>& gpu,
+                                           const ReachedMemory& memory, const Card& card) {
+  auto peer = std::make_unique<IpcPeer>();
+  peer->owner = memory.owner;
+  peer->words = memory.bytes.data() + card.words_offset;
+  Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu, peer->words, IpcSlot::kWordsBytes);
+  if (!pinned.ok()) return pinned.status();
+  peer->pinned = std::move(pinned).value();
+  if (card.process == this_process()) {
+    peer->slab.base = card.slab_address;
+    return peer;
+  }
+  const Result<std::byte*> opened = gpu->open_shared(card.slab);
+  if (!opened.ok()) return opened.status();
+  peer->slab.base = opened.value();
+  return peer;
+}
+
+}  // namespace
+
+std::uint64_t this_process() {
+  static const std::uint64_t number = [] {
+    std::uint64_t random = 0;
+    std::memcpy(&random, random_bytes(sizeof(random)).data(), sizeof(random));
+    return random | 1;
+  }();
+  return number;
+}
+
+Result<std::unique_ptr<IpcSlot>> IpcSlot::create(std::shared_ptr<const cuda::Gpu> gpu) {
+  Result<RegisteredBlock> words = RegisteredBlock::allocate(kWordsBytes);
+  if (!words.ok()) return words.status();
+  std::unique_ptr<IpcSlot> slot{new IpcSlot{std::move(gpu), std::move(words).value()}};
+  const Status filled = slot->fill();
+  if (filled.ok()) return slot;
+  if (slot->slab_ != nullptr) slot->gpu_->free(slot->slab_);
+  return filled;
+}
+
+Status IpcSlot::fill() {
+  Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu_, words_.data(), kWordsBytes);
+  if (!pinned.ok()) return pinned.status();
+  pinned_ = std::move(pinned).value();
+  const Result<std::byte*> slab = gpu_->allocate(IpcSlab::kBytes);
+  if (!slab.ok()) return slab.status();
+  slab_ = slab.value();
+  const Result<cuda::IpcHandle> handle = gpu_->share(slab_);
+  if (!handle.ok()) return handle.status();
+  const std::byte* const heap = RegisteredHeap::known()->bytes().data();
+  const Card card{.slab = handle.value(),
+                  .slab_address = slab_,
+                  .process = this_process(),
+                  .words_offset = static_cast<std::uint64_t>(words_.data() - heap)};
+  card_.resize(sizeof(card));
+  std::memcpy(card_.data(), &card, sizeof(card));
+  return {};
+}
+
+IpcPool& IpcPool::of_process() {
+  static IpcPool& object = *new IpcPool;
+  return object;
+}
+
+Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu) {
+  {
+    const std::lock_guard lock{state().mutex};
+    auto& returned = state().returned;
+    const auto free = std::find_if(returned.begin(), returned.end(), [&](const Returned& one) {
+      return one.slot->gpu() == gpu->ordinal() && one.is_free();
+    });
+    if (free != returned.end()) {
+      IpcSlot* const slot = free->slot;
+      returned.erase(free);
+      std::memset(static_cast<void*>(&slot->line(0)), 0, IpcSlot::kWordsBytes);
+      return slot;
+    }
+  }
+  Result<std::unique_ptr<IpcSlot>> made = IpcSlot::create(gpu);
+  if (!made.ok()) return made.status();
+  const std::lock_guard lock{state().mutex};
+  state().slots.push_back(std::move(made).value());
+  return state().slots.back().get();
+}
+
+void IpcPool::give_back(IpcSlot* slot, std::vector<Rank> writers) {
+  const std::lock_guard lock{state().mutex};
+  state().returned.push_back({slot, std::move(writers)});
+}
+
+Result<const IpcPeer*> IpcPool::reach(const std::shared_ptr<const cuda::Gpu>& gpu,
+                                      const ReachedMemory& memory,
+                                      std::span<const std::byte> bytes) {
+  Card card;
+  std::memcpy(&card, bytes.data(), sizeof(card));
+  if (card.process == 0) return Status{StatusCode::kSystem, "another rank has none"};
+  if (card.words_offset + IpcSlot::kWordsBytes > memory.bytes.size())
+    return Status{StatusCode::kSystem, "another rank's registered memory is out of reach"};
+  const std::lock_guard lock{state().peers_mutex};
+  std::unique_ptr<IpcPeer>& known =
+      state().peers[PeerKey{gpu->ordinal(), card.process, card.slab_address}];
+  if (known == nullptr) {
+    Result<std::unique_ptr<IpcPeer>> opened = open_peer(gpu, memory, card);
+    if (!opened.ok()) return opened.status();
+    known = std::move(opened).value();
+  }
+  return known.get();
+}
+
+}  // namespace smddp
