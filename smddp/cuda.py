@@ -36,5 +36,10 @@ def kernels_path(wanted: str = "") -> str:
     Returns:
         That path, or smddp's own; an empty text where smddp was built without kernels.
     """
-    built = importlib.util.find_spec("smddp._cuda")
-    return wanted or (built.origin if built is not None and built.origin is not None else "")
+    if wanted:
+        return wanted
+    core = importlib.util.find_spec("smddp._core")
+    if core is None or core.origin is None:
+        return ""
+    built = Path(core.origin).with_name("lib") / "libsmddp_kernels.so"
+    return str(built) if built.is_file() else ""

@@ -4,6 +4,7 @@ namespace smddp::bench {
 
 // Each defines the benchmarks of the file of its name.
 void define_calls();
+void define_gpu();
 void define_kernels();
 void define_parts();
 

@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
   define_calls();
   if (g_world->reports()) {
     define_kernels();
+    define_gpu();
     define_parts();
     benchmark::RunSpecifiedBenchmarks();
   } else {

@@ -1,7 +1,7 @@
 # Finds CUDA's compiler, on the system or in NVIDIA's wheels. SMDDP_NVCC is empty where there is none that works here;
 # else SMDDP_NVCC_ARCHITECTURES is what it compiles for.
 
-option(SMDDP_CUDA "Build the kernels for NVIDIA's GPUs (_cuda) where CUDA's compiler is found" ON)
+option(SMDDP_CUDA "Build the kernels for NVIDIA's GPUs where CUDA's compiler is found" ON)
 set(SMDDP_CUDA_ARCHITECTURES "80;90;100" CACHE STRING "GPUs to compile for; the last one also for those after it")
 
 # How kernels are compiled; the targets come on top.
@@ -44,9 +44,11 @@ endfunction()
 
 set(SMDDP_NVCC "")
 if(SMDDP_CUDA)
-  execute_process(
-    COMMAND "${Python_EXECUTABLE}" -c "import sysconfig; print(sysconfig.get_path('purelib'))"
-    OUTPUT_VARIABLE packages OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(Python_EXECUTABLE)
+    execute_process(
+      COMMAND "${Python_EXECUTABLE}" -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+      OUTPUT_VARIABLE packages OUTPUT_STRIP_TRAILING_WHITESPACE)
+  endif()
   find_program(
     SMDDP_NVCC_PATH nvcc
     HINTS ENV CUDA_HOME ENV CUDA_PATH "${packages}/nvidia/cu13" /usr/local/cuda

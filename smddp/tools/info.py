@@ -191,7 +191,8 @@ def _cuda_lines(cuda: dict[str, Any], collectives: str) -> list[str]:
         return [f"no GPU: {cuda['problem']}"]
     built = f"kernels {cuda['kernels']}" if cuda["kernels"] else f"no kernels for GPUs: {cuda['kernels_problem']}"
     if cuda["problem"]:
-        return [f"no GPU: {cuda['problem']}", f"smddp has {built}"]
+        reason, _, _ = cuda["problem"].partition("; ")  # what to do about it, only those need who expect a GPU
+        return [f"no GPU: {reason}", f"smddp has {built}"]
     driver = f"{cuda['driver'] // 1000}.{cuda['driver'] % 1000 // 10}"
     return [
         f"GPUs {', '.join(cuda['devices'])}; driver for CUDA {driver}",

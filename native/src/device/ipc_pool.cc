@@ -53,12 +53,16 @@ State& state() {
 Result<std::unique_ptr<IpcPeer>> open_peer(const std::shared_ptr<const cuda::Gpu>& gpu,
                                            const ReachedMemory& memory, const Card& card) {
   auto peer = std::make_unique<IpcPeer>();
+  const bool is_here = card.process == this_process();
+  const auto heap = is_here ? RegisteredHeap::known()->bytes() : memory.bytes;
+  if (card.words_offset + IpcSlot::kWordsBytes > heap.size())
+    return Status{StatusCode::kSystem, "another rank's registered memory is out of reach"};
   peer->owner = memory.owner;
-  peer->words = memory.bytes.data() + card.words_offset;
+  peer->words = heap.data() + card.words_offset;
   Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu, peer->words, IpcSlot::kWordsBytes);
   if (!pinned.ok()) return pinned.status();
   peer->pinned = std::move(pinned).value();
-  if (card.process == this_process()) {
+  if (is_here) {
     peer->slab.base = card.slab_address;
     return peer;
   }
@@ -145,8 +149,6 @@ Result<const IpcPeer*> IpcPool::reach(const std::shared_ptr<const cuda::Gpu>& gp
   Card card;
   std::memcpy(&card, bytes.data(), sizeof(card));
   if (card.process == 0) return Status{StatusCode::kSystem, "another rank has none"};
-  if (card.words_offset + IpcSlot::kWordsBytes > memory.bytes.size())
-    return Status{StatusCode::kSystem, "another rank's registered memory is out of reach"};
   const std::lock_guard lock{state().peers_mutex};
   std::unique_ptr<IpcPeer>& known =
       state().peers[PeerKey{gpu->ordinal(), card.process, card.slab_address}];

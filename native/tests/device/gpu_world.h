@@ -74,6 +74,14 @@ class Reached {
 /// The pretended GPU, in use.
 std::shared_ptr<cuda::Gpu> open_gpu(int ordinal);
 
+/// After a failure, streams that wait for other ranks go on with what may be in use: nobody gets a
+/// result, and the thread sanitizer would tell of it.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kSeesRacesAfterFailures = true;
+#else
+inline constexpr bool kSeesRacesAfterFailures = false;
+#endif
+
 /// What can go wrong: see fake_cuda_limit_queues and fake_cuda_run_out_of_memory.
 void limit_queues(std::size_t most);
 void run_out_of_memory(int times);

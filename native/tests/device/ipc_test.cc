@@ -205,6 +205,7 @@ TEST_CASE("float8 is added by kernels, and refused where host memory would have 
 }
 
 TEST_CASE("a rank that died with others waiting for it on the GPU leaves them able to go on") {
+  if (kSeesRacesAfterFailures) return;
   // As a thread cannot die alone, it leaves without what the others wait for.
   const World world{kOneHost, 3};
   world.run([&](Rank rank) {
@@ -228,6 +229,7 @@ TEST_CASE("a rank that died with others waiting for it on the GPU leaves them ab
 }
 
 TEST_CASE("a caller who is too far ahead of the GPU hears of a rank that left") {
+  if (kSeesRacesAfterFailures) return;
   constexpr std::size_t kCount = 40 * IpcSlab::kChunk / sizeof(float);
   limit_queues(50);
   const World world{kOneHost, 3};

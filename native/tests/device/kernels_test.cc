@@ -1,8 +1,12 @@
-// Our kernels, compiled for the processor and launched by the pretended driver.
+// Our kernels: compiled for the processor and launched by the pretended driver, or on a real GPU
+// (then also under compute-sanitizer).
 #include "provider/cuda/kernels.h"
 
+#include <sched.h>
+
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -25,26 +29,62 @@ constexpr ReduceOp kOps[] = {ReduceOp::kSum, ReduceOp::kProduct, ReduceOp::kMin,
                              ReduceOp::kMax, ReduceOp::kAverage, ReduceOp::kAnd,
                              ReduceOp::kOr,  ReduceOp::kXor};
 
-/// Kernels on the pretended GPU, and a stream.
+/// Kernels and a stream on the pretended GPU; or on a real one, if SMDDP_GPU_KERNELS names the
+/// library with kernels for it. What they work on lies in memory that host and GPU reach.
 class Rig {
  public:
   Rig() {
-    const auto image = cuda::load_kernel_image(FAKE_KERNELS);
+    const char* const real = std::getenv("SMDDP_GPU_KERNELS");
+    gpu_ = real != nullptr ? open_real_gpu() : open_gpu(0);
+    const auto image = cuda::load_kernel_image(real != nullptr ? real : FAKE_KERNELS);
     REQUIRE_MESSAGE(image.ok(), image.status().message());
-    const auto loaded = cuda::Kernels::on(open_gpu(0), image.value());
+    const auto loaded = cuda::Kernels::on(gpu_, image.value());
     REQUIRE_MESSAGE(loaded.ok(), loaded.status().message());
     kernels_ = loaded.value();
+    stream_ = gpu_->make_stream().value();
+    end_ = gpu_->make_event().value();
+    memory_ = gpu_->allocate_pinned(kMemoryBytes).value();
+  }
+  Rig(const Rig&) = delete;
+  Rig& operator=(const Rig&) = delete;
+  ~Rig() {
+    gpu_->free_pinned(memory_);
+    gpu_->destroy(end_);
+    gpu_->destroy_stream(stream_);
   }
 
   void reduce(DType dtype, const cuda::ReduceArguments& call) {
-    const Status launched = kernels_->reduce(dtype, call, stream_.get());
+    const Status launched = kernels_->reduce(dtype, call, stream_);
     REQUIRE_MESSAGE(launched.ok(), launched.message());
-    stream_.finish();
+    REQUIRE(gpu_->record(end_, stream_).ok());
+    while (gpu_->query(end_).is_again()) ::sched_yield();
+    used_ = 0;
+  }
+
+  /// A copy, until the next `reduce`.
+  std::byte* place(const Bytes& bytes) {
+    std::byte* const at = memory_ + used_;
+    used_ += (bytes.size() + 255) / 256 * 256;
+    REQUIRE(used_ <= kMemoryBytes);
+    std::copy(bytes.begin(), bytes.end(), at);
+    return at;
   }
 
  private:
-  TestStream stream_{0};
+  static constexpr std::size_t kMemoryBytes = std::size_t{1} << 20;
+
+  static std::shared_ptr<cuda::Gpu> open_real_gpu() {
+    const auto driver = cuda::load_driver();
+    REQUIRE_MESSAGE(driver.ok(), driver.status().message());
+    return cuda::Gpu::open(driver.value(), 0).value();
+  }
+
+  std::shared_ptr<cuda::Gpu> gpu_;
   const cuda::Kernels* kernels_ = nullptr;
+  cuda::Stream stream_ = nullptr;
+  cuda::Event end_ = nullptr;
+  std::byte* memory_ = nullptr;
+  std::size_t used_ = 0;
 };
 
 /// Any bits, so also NaNs of all kinds, infinities, and bools that are neither 0 nor 1.
@@ -81,26 +121,26 @@ TEST_CASE("kernels write the bits that host memory gets, to all targets and nowh
         const std::size_t count = 1 + random() % 300;
         const std::size_t shift = random() % 2 * size_of(dtype);  // aligned to 16 bytes or not
         std::vector<Bytes> sources;
-        std::vector<Bytes> placed;
-        std::vector<Bytes> targets;
+        std::vector<std::byte*> targets;
         cuda::ReduceArguments call{.count = count, .op = op};
         for (std::size_t rank = 0; rank < ranks; ++rank) {
           sources.push_back(random_bytes(count * size_of(dtype), random));
-          placed.emplace_back(shift).insert(placed.back().end(), sources.back().begin(),
-                                            sources.back().end());
-          targets.emplace_back(shift + sources.back().size() + 16, std::byte{0x5a});
+          Bytes placed(shift);
+          placed.insert(placed.end(), sources.back().begin(), sources.back().end());
+          call.in[call.sources++] = rig.place(placed) + shift;
         }
-        for (std::size_t rank = 0; rank < ranks; ++rank) {
-          call.in[call.sources++] = placed[rank].data() + shift;
-          if (rank < 3) call.out[call.targets++] = targets[rank].data() + shift;
+        const Bytes untouched(shift + count * size_of(dtype) + 16, std::byte{0x5a});
+        for (std::size_t rank = 0; rank < std::min<std::size_t>(ranks, 3); ++rank) {
+          targets.push_back(rig.place(untouched));
+          call.out[call.targets++] = targets.back() + shift;
         }
         rig.reduce(dtype, call);
         Bytes expected(shift, std::byte{0x5a});
         const Bytes result = on_host(dtype, op, sources, count);
         expected.insert(expected.end(), result.begin(), result.end());
-        expected.resize(targets[0].size(), std::byte{0x5a});
-        for (int target = 0; target < call.targets; ++target)
-          REQUIRE(targets[static_cast<std::size_t>(target)] == expected);
+        expected.resize(untouched.size(), std::byte{0x5a});
+        for (const std::byte* target : targets)
+          REQUIRE(Bytes(target, target + expected.size()) == expected);
       }
     }
   }
@@ -122,16 +162,14 @@ TEST_CASE("8-bit floats are added in float32, rounded once, and end at their lar
       {DType::kFloat8E5m2, {0x7b, 0x7b}, 0x7b},          // 57344 + 57344
   };
   for (const auto& [dtype, bits, result] : sums) {
-    std::vector<Bytes> sources;
-    Bytes target(19);
-    cuda::ReduceArguments call{.count = target.size(), .op = ReduceOp::kSum};
-    for (const int value : bits) {
-      sources.emplace_back(target.size(), static_cast<std::byte>(value));
-      call.in[call.sources++] = sources.back().data();
-    }
-    call.out[call.targets++] = target.data();
+    constexpr std::size_t kCount = 19;
+    cuda::ReduceArguments call{.count = kCount, .op = ReduceOp::kSum};
+    for (const int value : bits)
+      call.in[call.sources++] = rig.place(Bytes(kCount, static_cast<std::byte>(value)));
+    std::byte* const target = rig.place(Bytes(kCount));
+    call.out[call.targets++] = target;
     rig.reduce(dtype, call);
-    CHECK(target == Bytes(target.size(), static_cast<std::byte>(result)));
+    CHECK(Bytes(target, target + kCount) == Bytes(kCount, static_cast<std::byte>(result)));
   }
 }
 

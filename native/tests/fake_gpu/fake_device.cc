@@ -180,7 +180,7 @@ FAKE_EXPORT int cuDevicePrimaryCtxRetain(void** context, int device) {
   if (!is_device(device)) return kInvalidDevice;
   const std::scoped_lock lock(state().mutex);
   Context& found = state().contexts.at(device);
-  found.device = device;
+  if (found.retained == 0) found.device = device;
   ++found.retained;
   *context = &found;
   return kSuccess;

@@ -74,12 +74,20 @@ std::string text_of(const DriverTable& driver, int error) {
 
 Result<DriverTable> load_driver() {
   void* const library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  DriverTable table;
-  if (library != nullptr && bind(library, table)) {
-    static_cast<void>(find_symbol(library, "cuFuncLoad", table.function_load));
-    return table;
+  if (library == nullptr) {
+    return Status{
+        StatusCode::kConfig,
+        std::string{"no CUDA driver: "} + ::dlerror() +
+            "; install NVIDIA's driver on this host until nvidia-smi shows the GPU (in a "
+            "container, start it with the GPU: docker run --gpus all), or use CPU tensors"};
   }
-  return Status{StatusCode::kConfig, std::string{"no CUDA driver: "} + ::dlerror()};
+  DriverTable table;
+  if (!bind(library, table)) {
+    return Status{StatusCode::kConfig,
+                  std::string{"the CUDA driver is too old: "} + ::dlerror() + "; update it"};
+  }
+  static_cast<void>(find_symbol(library, "cuFuncLoad", table.function_load));
+  return table;
 }
 
 CudaFacts facts_of(const DriverTable& driver) {
