@@ -19,8 +19,9 @@ from smddp.tools.tune.options import add_tune_arguments, read_tune_options
 __all__ = ["main"]
 
 _BENCH_DESCRIPTION = (
-    "Time collectives on NumPy arrays over all ranks of the job that a launcher started (smddprun -np 4 smddp bench), "
-    "or of this machine, and hold each against what the machine allows. Letters are those of nccl-tests."
+    "Time collectives on NumPy arrays, or on CUDA tensors (--device cuda), over all ranks of the job that a launcher "
+    "started (smddprun -np 4 smddp bench), or of this machine, and hold each against what the machine allows. Letters "
+    "are those of nccl-tests."
 )
 _TOPO_DESCRIPTION = (
     "Show what a job runs on: this machine, all hosts of the job that a launcher started (smddprun -np 4 smddp topo), "
@@ -46,20 +47,28 @@ def bench(options: Options, words: Sequence[str]) -> int:
     Raises:
         SMDDPError: options that cannot be, or what went wrong between the ranks.
     """
+    from smddp.tools.bench.gpus import count_gpus
     from smddp.tools.bench.run import check_options, run_rank
     from smddp.tools.bench.start import run_comparison, start_ranks
 
     check_options(options)
+    gpus = count_gpus() if options.device == "cuda" else 0
     identity = read_identity(os.environ)
+    if identity.source == "single" and gpus:
+        return start_ranks(words, options.ranks or gpus)
     if identity.source == "single":
         ranks = options.ranks or len(os.sched_getaffinity(0))
         return run_comparison(options, ranks) if options.compare else start_ranks(words, ranks)
-    if options.compare:
+    if options.compare and not gpus:
         msg = "--compare starts the ranks of all libraries itself: run it outside a job, with --ranks"
         raise SMDDPArgumentError(msg)
     if options.ranks not in (None, identity.size):
         msg = f"--ranks {options.ranks}: this job has {identity.size} ranks already; leave --ranks out"
         raise SMDDPArgumentError(msg)
+    if gpus:
+        from smddp.tools.bench.gpu_run import run_gpu_rank
+
+        return run_gpu_rank(options)
     return run_rank(options)
 
 

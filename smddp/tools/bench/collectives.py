@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from smddp.tools.bench.peer import Library, make_buffers
 
-__all__ = ["Trial", "bus_factor", "make_trial", "traffic"]
+__all__ = ["Array", "Oracle", "Trial", "bus_factor", "make_oracle", "make_trial", "traffic"]
 
 Array = npt.NDArray[Any]
 
@@ -50,6 +50,14 @@ def traffic(collective: str, ranks: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Oracle:
+    """What each rank brings to a collective, and what this rank must get."""
+
+    inputs: Callable[[int], Array]
+    expected: Callable[[], Array]
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One collective on one set of buffers of this rank. `source` is `target` where it works in place."""
 
@@ -66,12 +74,18 @@ class Trial:
 
 def make_trial(library: Library, collective: str, dtype: str, op: str, size: int, *, registered: bool = False) -> Trial:
     """Buffers of about `size` bytes (at least one element a rank) and the call that uses them."""
-    ranks, rank = library.size, library.rank
-    target, source = make_buffers(collective, dtype, size, ranks, registered=registered)
-    share = slice(rank * (source.size // ranks), (rank + 1) * (source.size // ranks))
+    target, source = make_buffers(collective, dtype, size, library.size, registered=registered)
+    oracle = make_oracle(collective, op, source.dtype, source.size, library.rank, library.size)
+    call = library.call(collective, target, source, op)
+    return Trial(source, target, oracle.inputs, oracle.expected, call)
+
+
+def make_oracle(collective: str, op: str, kind: np.dtype[Any], count: int, rank: int, ranks: int) -> Oracle:
+    """What goes in and comes out, for sources of `count` elements of this kind."""
+    share = slice(rank * (count // ranks), (rank + 1) * (count // ranks))
 
     def inputs(of: int) -> Array:
-        return _values(of, source.size, ranks, source.dtype, op)
+        return _values(of, count, ranks, kind, op)
 
     def reduced() -> Array:
         total = reduce(_COMBINE[op], (inputs(of) for of in range(ranks)))
@@ -85,8 +99,7 @@ def make_trial(library: Library, collective: str, dtype: str, op: str, size: int
         "reduce_scatter": lambda: reduced()[share],
         "all_to_all": lambda: np.concatenate([inputs(of)[share] for of in range(ranks)]),
     }
-    call = library.call(collective, target, source, op)
-    return Trial(source, target, inputs, expected[collective], call)
+    return Oracle(inputs, expected[collective])
 
 
 def _values(rank: int, count: int, ranks: int, kind: np.dtype[Any], op: str) -> Array:

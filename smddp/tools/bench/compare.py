@@ -24,7 +24,7 @@ from smddp.launch.machine import free_port
 from smddp.tools.bench.options import Options, buffers_for, iterations_for
 from smddp.tools.bench.processes import ending, rank_environment
 
-__all__ = ["ROUNDS", "Comparison", "Figures", "Peer", "check_peers", "compare"]
+__all__ = ["ROUNDS", "Comparison", "Figures", "Peer", "check_peers", "compare", "medians"]
 
 ROUNDS = 5
 _POLL_S = 0.2
@@ -174,10 +174,12 @@ def _task(options: Options, collective: str, size: int) -> dict[str, Any]:
 
 def _medians(rounds: Sequence[Figures | None]) -> Figures | None:
     figures = [found for found in rounds if found is not None]
-    if not figures:
-        return None
+    return medians(figures) if figures else None
 
-    columns = zip(*(astuple(found) for found in figures), strict=True)
+
+def medians(rounds: Sequence[Figures]) -> Figures:
+    """The median of each figure over the rounds, at least one."""
+    columns = zip(*(astuple(found) for found in rounds), strict=True)
     return Figures(*(statistics.median(column) for column in columns))
 
 

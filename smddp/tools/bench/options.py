@@ -8,6 +8,7 @@ from pathlib import Path
 
 __all__ = [
     "COLLECTIVES",
+    "DEVICES",
     "Options",
     "add_arguments",
     "buffers_for",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce", "all_to_all")
+DEVICES = ("cpu", "cuda")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 #: nccl-tests' names -> ours.
 _DTYPES = {"float": "float32", "double": "float64", "half": "float16"}
@@ -42,6 +44,7 @@ class Options:
     warmup: int
     check: bool
     registered: bool
+    device: str
     ranks: int | None
     compare: tuple[str, ...]
     json: Path | None
@@ -63,6 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-R", "--local_register", type=int, choices=(0, 1), default=0, help="1: smddp's buffers in registered memory"
     )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=DEVICES[0],
+        help="cuda: tensors of the ranks' GPUs through torch.distributed; ranks share GPUs where there are fewer "
+        "(default cpu: NumPy arrays)",
+    )
     parser.add_argument("--ranks", type=int, metavar="N", help="start N ranks on this machine; else the launcher did")
     parser.add_argument(
         "--compare",
@@ -70,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PEER",
         help="time a library in turns with smddp: gloo, torch (smddp through torch.distributed), or an MPI by its bin "
-        "folder, where a python with mpi4py is; may be repeated",
+        "folder, where a python with mpi4py is; may be repeated. With --device cuda: nccl (torch's own backend)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, limits and rows")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows")
@@ -103,6 +113,7 @@ def read_options(words: argparse.Namespace) -> Options:
         warmup=words.warmup_iters,
         check=bool(words.check),
         registered=bool(words.local_register),
+        device=words.device,
         ranks=words.ranks,
         compare=tuple(words.compare),
         json=words.json,

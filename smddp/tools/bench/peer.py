@@ -21,6 +21,8 @@ from typing import Any, Protocol
 import numpy as np
 
 Call = Callable[[], object]
+#: The collectives whose source is their target.
+IN_PLACE = ("all_reduce", "reduce", "broadcast")
 
 
 class Library(Protocol):
@@ -75,32 +77,33 @@ class Torch:
         if backend == "smddp":
             import smddp.torch  # noqa: F401 (registers the backend)
         dist.init_process_group(backend)
-        self._torch, self._dist, self.registers = torch, dist, backend == "smddp"
+        self._torch, self.registers = torch, backend == "smddp"
         self.rank, self.size, self.barrier = dist.get_rank(), dist.get_world_size(), dist.barrier
 
     def call(self, collective: str, target: Any, source: Any, op: str) -> Call:
         """See Library."""
-        dist, out, into = self._dist, self._torch.from_numpy(target), self._torch.from_numpy(source)
-        names = {
-            "sum": "SUM",
-            "product": "PRODUCT",
-            "min": "MIN",
-            "max": "MAX",
-            "and": "BAND",
-            "or": "BOR",
-            "xor": "BXOR",
-            "average": "AVG",
-        }
-        reduce_op = getattr(dist.ReduceOp, names[op])
-        calls: dict[str, Call] = {
-            "all_reduce": lambda: dist.all_reduce(out, reduce_op),
-            "reduce": lambda: dist.reduce(out, 0, reduce_op),
-            "broadcast": lambda: dist.broadcast(out, 0),
-            "all_gather": lambda: dist.all_gather_into_tensor(out, into),
-            "reduce_scatter": lambda: dist.reduce_scatter_tensor(out, into, reduce_op),
-            "all_to_all": lambda: dist.all_to_all_single(out, into),
-        }
-        return calls[collective]
+        return torch_call(collective, self._torch.from_numpy(target), self._torch.from_numpy(source), op)
+
+
+def torch_call(collective: str, out: Any, into: Any, op: str, group: Any = None) -> Call:
+    """One collective of torch.distributed bound to its tensors and its group (default: all ranks).
+
+    Raises:
+        KeyError: it has no such collective or operation.
+    """
+    import torch.distributed as dist
+
+    names = {"sum": "SUM", "product": "PRODUCT", "min": "MIN", "max": "MAX", "and": "BAND", "or": "BOR", "xor": "BXOR"}
+    reduce_op = getattr(dist.ReduceOp, {**names, "average": "AVG"}[op])
+    calls: dict[str, Call] = {
+        "all_reduce": lambda: dist.all_reduce(out, reduce_op, group),
+        "reduce": lambda: dist.reduce(out, 0, reduce_op, group),
+        "broadcast": lambda: dist.broadcast(out, 0, group),
+        "all_gather": lambda: dist.all_gather_single(out, into, group),
+        "reduce_scatter": lambda: dist.reduce_scatter_single(out, into, reduce_op, group),
+        "all_to_all": lambda: dist.all_to_all_single(out, into, group=group),
+    }
+    return calls[collective]
 
 
 class Mpi:
@@ -153,14 +156,19 @@ def make_ones(count: int, kind: Any, *, registered: bool) -> Any:
 def make_buffers(collective: str, dtype: str, size: int, ranks: int, *, registered: bool = False) -> tuple[Any, Any]:
     """(target, source) of about `size` bytes, the larger of them; one array where the collective works in place."""
     kind = np.dtype(dtype)
-    count = max(1, size // kind.itemsize)
-    if collective in ("all_reduce", "reduce", "broadcast"):
-        target = make_ones(count, kind, registered=registered)
-        return target, target
+    out, into = count_elements(collective, size // kind.itemsize, ranks)
+    target = make_ones(out, kind, registered=registered)
+    return target, target if collective in IN_PLACE else make_ones(into, kind, registered=registered)
+
+
+def count_elements(collective: str, count: int, ranks: int) -> tuple[int, int]:
+    """Elements of (target, source), the larger of which has about `count`; at least one for each rank."""
+    if collective in IN_PLACE:
+        return max(1, count), max(1, count)
     share = max(1, count // ranks)
     out = share if collective == "reduce_scatter" else share * ranks
     into = share if collective == "all_gather" else share * ranks
-    return make_ones(out, kind, registered=registered), make_ones(into, kind, registered=registered)
+    return out, into
 
 
 def check(task: dict[str, Any], target: Any, ranks: int) -> None:
@@ -189,12 +197,18 @@ def time_calls(
     return times
 
 
-def time_back_to_back(barrier: Call, calls: Sequence[Call], count: int) -> tuple[float, float]:
-    """Seconds and processor seconds of one of `count` calls without a pause, on this rank."""
+def time_back_to_back(
+    barrier: Call, calls: Sequence[Call], count: int, finish: Call = lambda: None
+) -> tuple[float, float]:
+    """Seconds and processor seconds of one of `count` calls without a pause, on this rank.
+
+    `finish` waits for what calls leave to a device, once and within the time.
+    """
     barrier()
     processor, begin = time.process_time(), time.perf_counter()
     for i in range(count):
         calls[i % len(calls)]()
+    finish()
     seconds, used = time.perf_counter() - begin, time.process_time() - processor
     return seconds / count, used / count
 

@@ -15,6 +15,7 @@ from smddp.collectives import Communicator
 from smddp.dtypes import DTYPES, OPS
 from smddp.errors import SMDDPArgumentError
 from smddp.tools.bench.collectives import Trial, bus_factor, make_trial
+from smddp.tools.bench.gpus import check_gpu_options
 from smddp.tools.bench.limits import Limits, probe_limits
 from smddp.tools.bench.options import Options, buffers_for, iterations_for
 from smddp.tools.bench.peer import Smddp
@@ -37,8 +38,10 @@ def check_options(options: Options) -> None:
     Raises:
         SMDDPArgumentError: the message says what is possible.
     """
-    # NumPy has these itself, and they can be reduced.
-    plain = [name for name, dtype in DTYPES.items() if name != "bfloat16" and _core.is_defined(OPS["sum"], dtype)]
+    # These can be reduced; NumPy itself has no bfloat16.
+    plain = [name for name, dtype in DTYPES.items() if _core.is_defined(OPS["sum"], dtype)]
+    if options.device == "cpu":
+        plain.remove("bfloat16")
     if options.dtype not in plain:
         msg = f"-d {options.dtype}: choose from float, double, half, {', '.join(plain)}"
         raise SMDDPArgumentError(msg)
@@ -48,6 +51,7 @@ def check_options(options: Options) -> None:
     if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
         msg = "--plot needs matplotlib: pip install matplotlib"
         raise SMDDPArgumentError(msg)
+    check_gpu_options(options)
     for path in (options.json, options.csv, options.plot):
         if path is not None and not path.absolute().parent.is_dir():
             msg = f"{path}: there is no folder {path.absolute().parent}"

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from smddp.collectives import Communicator
 from smddp.tools.bench.peer import time_back_to_back, time_calls
 
-__all__ = ["Loop", "slowest_calls", "time_loop"]
+__all__ = ["Loop", "Ranks", "slowest_calls", "time_loop"]
+
+
+class Ranks(Protocol):
+    """What timing needs of the ranks that take part; a Communicator has it."""
+
+    def barrier(self) -> object:
+        """Wait for all ranks."""
+
+    def all_reduce(self, array: Any, op: str = ..., /) -> object:
+        """Reduce an array over all ranks, in place; by default to the sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +33,7 @@ class Loop:
 
 
 def slowest_calls(
-    communicator: Communicator,
+    ranks: Ranks,
     calls: Sequence[Callable[[], object]],
     count: int,
     before: Callable[[int], None] | None = None,
@@ -31,25 +41,30 @@ def slowest_calls(
     """Seconds of `count` calls, each begun after a barrier, on the rank where it took longest.
 
     Args:
-        communicator: all ranks that take part; each calls this.
+        ranks: all that take part; each calls this.
         calls: used in turns, so that their buffers rotate.
         count: how many calls.
         before: what to do before the barrier of call number i.
     """
-    local = time_calls(communicator.barrier, calls, count, before or _nothing, _nothing)
+    local = time_calls(ranks.barrier, calls, count, before or _nothing, _nothing)
     times = np.array(local)
-    communicator.all_reduce(times, "max")
+    ranks.all_reduce(times, "max")
     return times
 
 
-def _nothing(_: int) -> None:
+def _nothing(*_: int) -> None:
     pass
 
 
-def time_loop(communicator: Communicator, calls: Sequence[Callable[[], object]], count: int) -> Loop:
-    """Time `count` calls back to back; every rank calls this."""
-    local = time_back_to_back(communicator.barrier, calls, count)
+def time_loop(
+    ranks: Ranks,
+    calls: Sequence[Callable[[], object]],
+    count: int,
+    finish: Callable[[], object] = _nothing,
+) -> Loop:
+    """Time `count` calls back to back, and what `finish` waits for after them; every rank calls this."""
+    local = time_back_to_back(ranks.barrier, calls, count, finish)
     seconds, used = np.array(local[:1]), np.array(local[1:])
-    communicator.all_reduce(seconds, "max")
-    communicator.all_reduce(used)
+    ranks.all_reduce(seconds, "max")
+    ranks.all_reduce(used)
     return Loop(float(seconds[0]), float(used[0]))
