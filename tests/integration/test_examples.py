@@ -118,3 +118,30 @@ def test_exposed_communication_example_compares_backends() -> None:
     rows = re.findall(r"^(DDP|FSDP2) +(\w+) +([\d.]+) +([\d.]+) +(-?[\d.]+)$", job.stdout, re.MULTILINE)
     assert [row[:2] for row in rows] == [(w, b) for b in ("smddp", "gloo") for w in ("DDP", "FSDP2")], job.stdout
     assert all(0 < float(step) < 10_000 for _, _, step, _, _ in rows)
+
+
+COUNTING_LAST_LINE = re.compile(r"loss (\d+\.\d{4}), (\d+) ranks?, (cpu|cuda), ([a-z+]+), \d+ tokens/s")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_gpu_example_learns_on_the_cpu_too() -> None:
+    job = run_example("smddprun", "07_torch_ddp_gpu.py")
+    last_line = COUNTING_LAST_LINE.fullmatch(job.last_line)
+    assert last_line is not None, job.stdout
+    loss, ranks, device, transport = last_line.groups()
+    assert int(ranks) == RANKS
+    assert float(loss) < 0.3  # 0.18 cannot be foreseen; guessing costs 2.77
+    assert [float(each) for each in re.findall(r"^epoch \d: loss (.+)$", job.stdout, re.MULTILINE)][-1] == float(loss)
+    assert ("no GPU" in job.stdout) == (device == "cpu")
+    assert device == "cuda" or transport == "shm"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@under("alone", "torchrun")
+def test_gpu_example_runs_under_other_launchers(launcher: str) -> None:
+    job = run_example(launcher, "07_torch_ddp_gpu.py", "--epochs", "1", "--lines", "512")
+    last_line = COUNTING_LAST_LINE.fullmatch(job.last_line)
+    assert last_line is not None, job.stdout
+    assert int(last_line[2]) == ranks_of(launcher)

@@ -8,11 +8,12 @@ import unittest
 
 import pytest
 
-from upstream.known import KNOWN
+from upstream.gpu_tests import GpuTest, gpu_tests
+from upstream.known import KNOWN, KNOWN_ON_GPUS
 from upstream.page import render
 from upstream.results import JsonResult, Result, error_line
 from upstream.runs import BACKENDS, WORLD_SIZES, Runs
-from upstream.wide_name import WideName
+from upstream.wide_name import GpuName, WideName
 
 
 def test_a_wide_name_equals_gloo_and_mpi_but_not_nccl() -> None:
@@ -26,6 +27,37 @@ def test_a_wide_name_equals_gloo_and_mpi_but_not_nccl() -> None:
     assert name not in {"nccl", "ucc"}
     assert str(name.lower()) == "smddp"
     assert f"{name}" == "smddp"
+
+
+def test_the_name_for_gpus_equals_nccl_and_gloo_but_not_mpi() -> None:
+    name = GpuName("smddp")
+    assert name == "nccl"
+    assert name == "gloo"
+    assert name == "smddp"
+    assert name != "mpi"
+    assert name in {"nccl", "gloo"}
+    assert str(name.lower()) == "smddp"
+
+
+def test_tests_of_gpus_are_found() -> None:
+    found = {test.name: test for test in gpu_tests()}
+    if not found:
+        pytest.skip("torch is not installed")
+    assert KNOWN_ON_GPUS.keys() <= found.keys()
+    assert "test_all_reduce_sum" not in found
+    shared, numbered = found["test_all_gather_cuda"], found["test_all_reduce_sum_cuda"]
+    assert (shared.ranks(1), shared.ranks(8)) == (2, 2)
+    assert (numbered.ranks(1), numbered.ranks(2)) == (1, 2)
+    assert found["test_barrier_group_cuda"].ranks(1) == 3
+    assert found["test_new_subgroups"].ranks(1) == 4
+
+
+@pytest.mark.parametrize(
+    ("gpus", "numbered", "there", "ranks"),
+    [(0, True, 1, 1), (0, False, 1, 2), (2, True, 1, 0), (2, False, 1, 2), (4, True, 3, 0), (4, True, 4, 4)],
+)
+def test_ranks_of_tests_of_gpus(gpus: int, numbered: bool, there: int, ranks: int) -> None:
+    assert GpuTest(name="test_it", gpus=gpus, group=False, numbered=numbered).ranks(there) == ranks
 
 
 TWO_RANKS_FAILED = """\

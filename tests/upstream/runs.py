@@ -17,7 +17,7 @@ from support.jobs import REPOSITORY
 from support.processes import python_path
 from upstream.results import Result
 
-__all__ = ["BACKENDS", "PAIR_SECONDS", "WORLD_SIZES", "Run", "Runs", "run_all"]
+__all__ = ["BACKENDS", "PAIR_SECONDS", "TEST_SECONDS", "WORLD_SIZES", "Run", "Runner", "Runs", "run_all"]
 
 BACKENDS = ("gloo", "smddp")
 WORLD_SIZES = (2, 4)
@@ -42,17 +42,20 @@ class Runner:
         backend: gloo or smddp.
         size: number of ranks.
         folder: for what the tests write; what they print goes to a file `log` there.
+        device: cpu, or cuda for tests of CUDA tensors.
     """
 
-    def __init__(self, backend: str, size: int, folder: Path) -> None:
+    def __init__(self, backend: str, size: int, folder: Path, device: str = "cpu") -> None:
         settings = {
             "BACKEND": backend,
+            "DEVICE": device,
             "WORLD_SIZE": str(size),
             "INIT_METHOD": f"file://{folder / 'init_method'}",
             "DISTRIBUTED_TESTS_DEFAULT_TIMEOUT": str(TEST_SECONDS),
             "OMP_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",  # some reasons of skips print a set
             "PYTHONPATH": python_path(),
+            "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # GPUs are counted without CUDA, so that forked ranks can use it
             "TMPDIR": str(folder),
         }
         self._log = folder / "log"

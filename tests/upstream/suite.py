@@ -9,6 +9,9 @@ The suite takes its settings from the environment: BACKEND; WORLD_SIZE; INIT_MET
 for one of the tests to run; DISTRIBUTED_TESTS_DEFAULT_TIMEOUT, the seconds a test may take before its ranks are
 killed. For every test it starts WORLD_SIZE processes on this machine. They are forked here, where torch is imported
 once: a spawned one would import it first, which takes it seconds.
+
+With DEVICE=cuda the gates open for tests of CUDA tensors instead. Where there are fewer GPUs than ranks, the suite gets
+to see as many GPUs as ranks, and ranks that ask it for a GPU of theirs share those that there are.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from typing import TextIO
 import torch.multiprocessing
 from torch.testing._internal import common_distributed
 
+from upstream.gpu_tests import SUBGROUP_RANKS
 from upstream.results import JsonResult
-from upstream.wide_name import WideName
+from upstream.wide_name import GpuName, WideName
 
 SUITE = "torch.testing._internal.distributed.distributed_test"
 #: The line of the suite that reads the backend's name, by which its tests are gated.
@@ -33,8 +37,6 @@ BACKEND_LINE = 'BACKEND = os.environ["BACKEND"]\n'
 WIDENED_LINE = "BACKEND = WIDENED_BACKEND\n"
 #: The suite's lists of backends whose profiles it checks; get_backend() is looked up there, not BACKEND.
 PROFILED = ("PROFILING_SUPPORTED_BACKENDS", "SEND_RECV_PROFILING_SUPPORTED_BACKENDS")
-#: What tests of sub-groups need: they make a group of ranks 1 and 2. Of all backends but mpi the suite wants 8.
-SUBGROUP_RANKS = 3
 
 
 def load_suite(backend: str) -> ModuleType:
@@ -47,17 +49,37 @@ def load_suite(backend: str) -> ModuleType:
         return importlib.import_module(SUITE)
     import smddp.torch  # noqa: F401  registers the backend, in the process from which the ranks are forked
 
-    for feature in ("ddp", "subgroup", "plugin"):
+    on_gpus = os.environ.get("DEVICE") == "cuda"
+    for feature in ("ddp", "subgroup", "plugin", *(("cuda", "gpu") if on_gpus else ())):
         common_distributed.DistTestCases.backend_feature[feature].add(backend)
-    if int(os.environ["WORLD_SIZE"]) >= SUBGROUP_RANKS:
+    ranks = int(os.environ["WORLD_SIZE"])
+    if ranks >= SUBGROUP_RANKS:
         common_distributed.skip_if_small_worldsize = lambda test: test
-    module = _load_widened(backend)
+    if on_gpus:
+        _share_gpus(ranks)
+    module = _load_widened(GpuName(backend) if on_gpus else WideName(backend))
     for name in PROFILED:
         getattr(module, name).append(backend)
     return module
 
 
-def _load_widened(backend: str) -> ModuleType:
+def _share_gpus(ranks: int) -> None:
+    """Let the suite count as many GPUs as ranks, if there are fewer; everybody else counts those that there are."""
+    count = torch.cuda.device_count
+    # Asks NVML (see upstream.runs): had this process used CUDA, the ranks that it forks could not.
+    there = count()
+    if not 0 < there < ranks:
+        return
+
+    def counted() -> int:
+        asks = sys._getframe(1).f_globals["__name__"]
+        return ranks if asks in (SUITE, common_distributed.__name__) else count()
+
+    torch.cuda.device_count = counted
+    common_distributed.init_multigpu_helper = lambda world_size, _: {rank: [rank % there] for rank in range(world_size)}
+
+
+def _load_widened(name: WideName) -> ModuleType:
     spec = importlib.util.find_spec(SUITE)
     assert spec is not None
     assert spec.loader is not None
@@ -66,7 +88,7 @@ def _load_widened(backend: str) -> ModuleType:
         msg = f"{spec.origin} does not have the line {BACKEND_LINE!r} once; adapt tests/upstream/suite.py to this torch"
         raise RuntimeError(msg)
     module = importlib.util.module_from_spec(spec)
-    module.WIDENED_BACKEND = WideName(backend)
+    module.WIDENED_BACKEND = name
     sys.modules[SUITE] = module
     # Line for line, so that tracebacks show the file as it is.
     exec(compile(source.replace(BACKEND_LINE, WIDENED_LINE), spec.origin, "exec", dont_inherit=True), module.__dict__)

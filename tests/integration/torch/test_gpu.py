@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from integration.torch.conftest import RunRanks
@@ -75,7 +77,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("case", "collectives"), ENDS)
 def test_ends(case: str, collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
-    run_ranks([2], f"streams:{case}", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
+    run_ranks([2], f"streams:{case}", str(seed), "fakegpu", settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
 
 
 @pytest.mark.parametrize("sharing", [{}, SHARED], ids=["nccl", "ipc"])
@@ -85,9 +87,25 @@ def test_hosts_in_levels(sharing: dict[str, str], run_ranks: RunRanks, seed: int
     run_ranks([2, 2], "common:run", "devices", str(seed), "fakegpu", settings=env)
 
 
+@pytest.mark.parametrize("case", ["tensors", "device_id"])
+def test_no_driver(case: str, run_ranks: RunRanks, seed: int) -> None:
+    """What a torch with CUDA meets on a host whose driver is not there, or not seen by smddp."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        run_ranks([2], f"no_driver:{case}", str(seed), settings={"FAKE_CUDA_LIBRARY": str(hidden_driver())})
+    else:
+        pytest.skip("this machine has a CUDA driver")
+
+
+def hidden_driver() -> Path:
+    """For the pretended device alone."""
+    return fake_libraries() / "libhidden_cuda.so"
+
+
 @pytest.mark.parametrize("collectives", ["nccl", "ipc", "host"])
 def test_device_from_the_start(collectives: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
-    run_ranks([3], "streams:eager", str(seed), settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
+    run_ranks([3], "streams:eager", str(seed), "fakegpu", settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +114,8 @@ def test_device_from_the_start(collectives: str, run_ranks: RunRanks, seed: int,
 def test_a_rank_dies_with_work_queued(collectives: str, hosts: list[int], settings: dict[str, str]) -> None:
     env = {**settings, "SMDDP_GPU_COLLECTIVES": collectives}
     places = hosts if len(hosts) > 1 else ()
-    with World(sum(hosts), "integration.torch.cases.streams:dies_with_work_queued", env=env, hosts=places) as world:
+    case = "integration.torch.cases.devices:dies_with_work_queued"
+    with World(sum(hosts), case, "fakegpu", env=env, hosts=places) as world:
         world.wait_for("ready")
         killed = world.signal(1, signal.SIGKILL)
         for rank in world.join(rank for rank in range(world.size) if rank != 1):

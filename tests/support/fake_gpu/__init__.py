@@ -20,7 +20,8 @@ Variables, read when the device is first used:
 * FAKE_GPU_COUNT: number of devices; default 1.
 * FAKE_GPU_SHARED=1: processes share their devices, as the UUIDs show.
 * FAKE_GPU_FREE=stream: freed tensors are poisoned in stream order, as with CUDA's caching allocator; default: at once.
-* FAKE_CUDA_LIBRARY: another driver library than the one beside the extension.
+* FAKE_CUDA_LIBRARY: another driver library than the one beside the extension. With `libhidden_cuda.so` there, the
+  device works, but whoever looks for libcuda.so.1 finds no driver.
 """
 
 from __future__ import annotations

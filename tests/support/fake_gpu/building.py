@@ -23,6 +23,8 @@ from support.jobs import REPOSITORY
 __all__ = ["build", "extension"]
 
 _DRIVER = "libcuda.so.1"
+#: The same driver, which nobody finds who looks for libcuda.so.1.
+_HIDDEN_DRIVER = "libhidden_cuda.so"
 _NCCL = "libnccl.so.2"
 _KERNELS = "libfake_kernels.so"
 _EXTENSION = "_fake_gpu"
@@ -99,7 +101,8 @@ def _build_in(folder: Path) -> None:
         nccl = [pool.submit(_compile, folder, "fake_nccl", native)]
         kernels = [pool.submit(_compile, folder, "fake_kernels", [*native, *_KERNEL_FLAGS])]
         objects = [[job.result() for job in jobs] for jobs in (driver, extension, nccl, kernels)]
-    _link(folder / _DRIVER, objects[0], [f"-Wl,-soname,{_DRIVER}"])
+    for driver_name in (_DRIVER, _HIDDEN_DRIVER):
+        _link(folder / driver_name, objects[0], [f"-Wl,-soname,{driver_name}"])
     _link(folder / _NCCL, objects[2], [f"-Wl,-soname,{_NCCL}", "-ldl"])
     _link(folder / _KERNELS, objects[3], [])
     libraries = Path(torch.__file__).parent / "lib"

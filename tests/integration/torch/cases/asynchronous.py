@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from integration.torch.cases.common import Peers, assert_bits, assert_over
 
+POOLED_STREAMS = 32
 MANY = 512
 
 
@@ -91,7 +92,9 @@ def callbacks_behind_a_busy_interpreter(peers: Peers) -> None:
     # Nobody waits for the handles: who does may run a callback himself.
     assert all_called.wait(20)
     assert order == list(range(MANY))
-    assert threads() <= before + 4
+    # A GPU's callbacks take turns on torch's pooled streams, and streams of the pretended GPU are threads.
+    pooled = 0 if torch.get_default_device().type == "cpu" else POOLED_STREAMS
+    assert threads() <= before + 4 + pooled
 
 
 def threads() -> int:

@@ -17,7 +17,18 @@ from support.cases import run_cases
 from support.fake_gpu import FakeGpu
 from support.oracle import FLOAT8, Array, Placement, place, random_values, reduced
 
-__all__ = ["OPS", "Peers", "assert_bits", "assert_over", "join", "run", "serve_fake_gpu", "to_array", "to_tensor"]
+__all__ = [
+    "OPS",
+    "Peers",
+    "assert_bits",
+    "assert_over",
+    "choose_device",
+    "join",
+    "run",
+    "serve_fake_gpu",
+    "to_array",
+    "to_tensor",
+]
 
 #: By the oracle's names; both bitwise and logical users of bool write BAND and BOR.
 OPS = {
@@ -62,14 +73,19 @@ class Peers:
 def join(seed: str = "0", device: str = "cpu") -> Peers:
     """Join the world as an unmodified script does, with new tensors on a device of this type."""
     torch.set_num_threads(1)
-    if device == "fakegpu":
-        serve_fake_gpu()
-    elif device == "cuda":
-        use_own_gpu()
+    choose_device(device)
     # Newer torch has other names for some collectives; scripts use both.
     warnings.filterwarnings("ignore", "`torch.distributed", FutureWarning)
     dist.init_process_group("smddp", timeout=timedelta(seconds=30))
     return Peers(int(seed))
+
+
+def choose_device(device: str) -> None:
+    """Make this rank's device of this type that of new tensors."""
+    if device == "fakegpu":
+        serve_fake_gpu()
+    elif device == "cuda":
+        use_own_gpu()
 
 
 def serve_fake_gpu() -> FakeGpu:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
-from integration.torch.cases.common import Peers, assert_bits
+from integration.torch.cases.common import Peers, assert_bits, join
+from integration.torch.cases.hooks import keep_busy
 from torch.nn.parallel import DistributedDataParallel
 
 from smddp.torch.ddp import DistributedDataParallel as OlderDistributedDataParallel
 
 COUNT = 1000
+#: What a real GPU has to do before the collective, so that a rank dies with both of them queued.
+BUSY_SECONDS = 0.5
 
 
 def whole(peers: Peers, value: float, count: int = COUNT) -> torch.Tensor:
@@ -128,3 +132,20 @@ def trained(peers: Peers, device: torch.device, wrap: Callable[..., torch.nn.Mod
         loss.backward()
         optimizer.step()
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def dies_with_work_queued(device: str) -> None:
+    """A rank is killed by the test while all have work on their streams; the others learn who it was."""
+    peers = join(device=device)
+    tensor = whole(peers, 1.0)
+    dist.all_reduce(tensor)
+    torch.accelerator.synchronize()
+    keep_busy(BUSY_SECONDS)
+    dist.all_reduce(tensor)
+    print("ready", flush=True)
+    if peers.rank == 1:
+        time.sleep(60)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 30:
+        torch.accelerator.synchronize()
+        dist.all_reduce(tensor)

@@ -35,9 +35,12 @@ def subgroups(peers: Peers) -> None:
 
 
 def different_orders(peers: Peers) -> None:
-    """Each rank starts its first use of the groups in an order of its own."""
+    """Each rank starts its first use of the groups in an order of its own, if groups do not have to meet first."""
     groups = [dist.new_group() for _ in range(GROUPS)]
     dist.new_group()  # never used
+    if torch.get_default_device().type != "cpu" and os.environ.get("SMDDP_GPU_COLLECTIVES") != "host":
+        for group in groups:
+            dist.all_reduce(torch.ones(1), group=group)
     order = random.Random(peers.seed + peers.rank).sample(range(GROUPS), GROUPS)
     for _ in range(5):
         tensors = {number: peers.own("float32", 100 * number + 1) for number in order}

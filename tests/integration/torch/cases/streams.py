@@ -1,47 +1,29 @@
-"""Tensors of a GPU: the order of streams, and what else torch's NCCL backend promises. The GPU is pretended."""
+"""Tensors of a GPU: the order of streams, and what else torch's NCCL backend promises."""
 
 from __future__ import annotations
 
 import copy
 import multiprocessing
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from integration.torch.cases.common import Peers, join, serve_fake_gpu
+from integration.torch.cases.common import Peers, choose_device, join
 from integration.torch.cases.devices import COUNT, all_the_same, total, whole
+from integration.torch.cases.hooks import captured_on, current, held, on, released_later
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 import smddp.torch
 from smddp.errors import SMDDPError
 
-from support import fake_gpu
-
 
 def way() -> str:
     """By what collectives go."""
     return os.environ["SMDDP_GPU_COLLECTIVES"]
-
-
-@contextmanager
-def held(stream: torch.Stream) -> Iterator[None]:
-    """Nothing that the stream is given inside happens before the end."""
-    gpu = fake_gpu.load()
-    gpu.hold(stream)
-    try:
-        yield
-    finally:
-        gpu.release(stream)
-
-
-def current() -> torch.Stream:
-    return torch.accelerator.current_stream()
 
 
 def meets_on_demand(peers: Peers) -> None:
@@ -80,14 +62,14 @@ def other_streams_wait_for_themselves(peers: Peers) -> None:
     side = torch.Stream(device=tensor_device())
     tensor = whole(peers, 4.0)
     work = dist.all_reduce(tensor, async_op=True)
-    with fake_gpu.load().module.stream(side):
+    with on(side):
         work.wait()
         copy = tensor.clone()
     side.synchronize()
     all_the_same(copy, total(peers, 4.0))
     dist.all_reduce(tensor)  # on the current stream, and then waited for on another
     synchronous = dist.all_reduce(tensor, async_op=True)
-    with fake_gpu.load().module.stream(side):
+    with on(side):
         synchronous.wait()
         copy = tensor.clone()
     side.synchronize()
@@ -171,25 +153,24 @@ def completed_means_that_the_outputs_are_there(peers: Peers) -> None:
 def captured(peers: Peers) -> None:
     if way() != "nccl" and peers.size > 1:
         return
-    gpu = fake_gpu.load()
     side = torch.Stream(device=tensor_device())
     tensor = whole(peers, 1.0)
     torch.accelerator.synchronize()
-    with gpu.module.stream(side):
-        gpu.begin_capture(side)
+    with captured_on(side) as replay:
         dist.all_reduce(tensor)
         work = dist.all_reduce(tensor, async_op=True)
         work.wait()
-        gpu.end_capture(side)
     for times in (1, 2):
-        gpu.replay(side)
+        replay()
         side.synchronize()
         all_the_same(tensor, total(peers, 1.0) * peers.size ** (2 * times - 1))
 
 
 def wrong_devices(peers: Peers) -> None:
-    other = f"fakegpu:{(torch.get_default_device().index + 1) % 2}"
-    refused(lambda: dist.all_reduce(torch.ones(3, device=other)), "a rank has one GPU")
+    own, count = torch.get_default_device(), torch.accelerator.device_count()
+    if count > 1:
+        other = torch.device(own.type, (own.index + 1) % count)
+        refused(lambda: dist.all_reduce(torch.ones(3, device=other)), "a rank has one GPU")
     lists = [torch.ones(3, device="cpu") for _ in range(peers.size)]
     refused(lambda: dist.all_gather(lists, torch.ones(3)), "must be on one device")
     blocks = torch.ones(3 * peers.size)
@@ -206,9 +187,9 @@ def refused(call: Callable[[], object], why: str) -> None:
         raise AssertionError(f"not refused: {why}")
 
 
-def eager(seed: str) -> None:
+def eager(seed: str, device: str) -> None:
     """With a device from the start: ranks meet at once, groups are split, and FSDP2 trains on a mesh."""
-    serve_fake_gpu()
+    choose_device(device)
     dist.init_process_group("smddp", device_id=torch.get_default_device())
     peers = Peers(int(seed))
     if way() != "host":
@@ -223,7 +204,7 @@ def eager(seed: str) -> None:
     dist.all_reduce(on_cpu, group=part)
     assert on_cpu.tolist() == [1.0 if peers.rank == 1 else len(members)] * 3
 
-    mesh = init_device_mesh("fakegpu", (peers.size,))
+    mesh = init_device_mesh(device, (peers.size,))
     torch.manual_seed(5)
     model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 4))
     alone = copy.deepcopy(model)
@@ -238,24 +219,10 @@ def eager(seed: str) -> None:
     dist.destroy_process_group()
 
 
-def released_later(stream: torch.Stream, seconds: float) -> threading.Thread:
-    """Holds the stream until the thread that it returns lets it go."""
-    gpu = fake_gpu.load()
-    gpu.hold(stream)
-
-    def release() -> None:
-        time.sleep(seconds)
-        gpu.release(stream)
-
-    thread = threading.Thread(target=release)
-    thread.start()
-    return thread
-
-
-def leaves_with_a_gpu_behind(seed: str) -> None:
+def leaves_with_a_gpu_behind(seed: str, device: str) -> None:
     """Destroying a group waits for the GPU, also where that takes longer than the grace, and loses no message."""
     os.environ["SMDDP_LEAVE_GRACE"] = "0.2"
-    peers = join(seed, "fakegpu")
+    peers = join(seed, device)
     tensor, message = whole(peers, 1.0), torch.full((COUNT,), 5.0)
     dist.all_reduce(torch.ones(1))
     releases = released_later(current(), 1.0)
@@ -274,9 +241,9 @@ def leaves_with_a_gpu_behind(seed: str) -> None:
         all_the_same(received, 5.0)
 
 
-def forked_children(seed: str) -> None:
+def forked_children(seed: str, device: str) -> None:
     """A child made by fork() is told so, and ends without touching the GPU, whose driver's locks may be held there."""
-    peers = join(seed, "fakegpu")
+    peers = join(seed, device)
     tensor = whole(peers, 1.0)
     dist.all_reduce(tensor)
 
@@ -293,35 +260,14 @@ def forked_children(seed: str) -> None:
     dist.destroy_process_group()
 
 
-def captures_after_the_end(seed: str) -> None:
-    peers = join(seed, "fakegpu")
+def captures_after_the_end(seed: str, device: str) -> None:
+    peers = join(seed, device)
     group = dist.group.WORLD
     tensor = whole(peers, 1.0)
     dist.all_reduce(tensor)
     assert group is not None
     backend = group._get_backend(tensor.device)
     backend.shutdown()
-    side = torch.Stream(device=tensor.device)
-    gpu = fake_gpu.load()
-    with gpu.module.stream(side):
-        gpu.begin_capture(side)
+    with captured_on(torch.Stream(device=tensor.device)):
         refused(lambda: dist.all_reduce(tensor), "has left")
-        gpu.end_capture(side)
     dist.destroy_process_group()
-
-
-def dies_with_work_queued() -> None:
-    """A rank is killed by the test while all have work on their streams; the others learn who it was."""
-    serve_fake_gpu()
-    dist.init_process_group("smddp")
-    peers = Peers(0)
-    tensor = whole(peers, 1.0)
-    dist.all_reduce(tensor)
-    torch.accelerator.synchronize()
-    print("ready", flush=True)
-    if peers.rank == 1:
-        time.sleep(60)
-    begun = time.monotonic()
-    while time.monotonic() - begun < 30:
-        dist.all_reduce(tensor)
-        torch.accelerator.synchronize()
