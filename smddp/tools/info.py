@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from smddp import __version__
@@ -106,7 +107,8 @@ def _cuda(settings: Settings) -> dict[str, Any]:
 def _kernels(path: str) -> dict[str, str]:
     """The GPUs that the kernels at that path, or smddp's own, were compiled for, or why there are none."""
     if path:
-        return {"kernels": f"of {path}", "kernels_problem": ""}
+        found = Path(path).is_file()
+        return {"kernels": f"of {path}" if found else "", "kernels_problem": "" if found else f"{path} is no file"}
     try:
         from smddp import _cuda
     except ImportError as problem:

@@ -85,7 +85,7 @@ Status DeviceGroupImpl::meet() {
   if (outcome.ok()) return {};
   // The others shall hear of it, as they may be through with the meeting.
   members_->leave(std::chrono::milliseconds{0}, outcome.message());
-  if (meeting_.member() != nullptr) meeting_.member()->abort();
+  meeting_.give_up();
   return meeting_failure_ = outcome;
 }
 
@@ -226,9 +226,13 @@ Work DeviceGroupImpl::submit_staged(Request request, cuda::Stream stream) {
   std::vector<std::shared_ptr<StagedOperation>> pieces;
   for (Request& piece : pieces_of(std::move(request))) pieces.push_back(staged(std::move(piece)));
   const std::lock_guard lock{order_};
-  // It tells the engine of a failure.
-  for (const auto& piece : pieces) static_cast<void>(piece->bring(*pool_, stream));
-  for (const auto& piece : pieces) static_cast<void>(piece->take(stream));
+  Status begun;  // which pieces tell the engine
+  for (const auto& piece : pieces) {
+    if (begun.ok()) begun = piece->bring(*pool_, stream);
+  }
+  for (const auto& piece : pieces) {
+    if (begun.ok()) begun = piece->take(stream);
+  }
   for (const auto& piece : pieces) last_ = members_->submit(piece->on_host());
   return last_;
 }
@@ -289,7 +293,10 @@ void DeviceGroupImpl::leave(std::chrono::milliseconds grace, const std::string& 
   if (in_forked_child()) return;
   const Deadline deadline = Deadline::after(grace);
   members_->leave(grace, why);
-  if (!has_met_.load(std::memory_order_acquire)) return;
+  if (!has_met_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock{meeting_mutex_};  // whoever meets hears that this rank leaves
+    return meeting_.give_up();
+  }
   const auto rest = [&] {
     return std::chrono::duration_cast<std::chrono::milliseconds>(deadline.remaining(grace));
   };

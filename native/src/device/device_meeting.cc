@@ -1,6 +1,7 @@
 #include "device/device_meeting.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -17,6 +18,7 @@ namespace smddp {
 namespace {
 
 constexpr int kAddsFloat8 = 9;  // sm_90
+constexpr std::chrono::seconds kTrialTime{10};
 
 /// Joining NCCL, and then a barrier: who is through it knows that all have joined.
 class Join final : public DevicePart {
@@ -58,6 +60,12 @@ Status DeviceMeeting::go_on(Communicator& members) {
     SMDDP_RETURN_IF_ERROR(end(members));
   }
   return {};
+}
+
+void DeviceMeeting::give_up() {
+  if (ipc_ != nullptr) ipc_->abort();
+  if (member_ != nullptr) member_->abort();
+  ipc_.reset();
 }
 
 Status DeviceMeeting::begin(Communicator& members) {
@@ -235,7 +243,9 @@ Status DeviceMeeting::reach(Communicator& members) {
 }
 
 Status DeviceMeeting::try_out(Communicator& members) {
-  tell(members, ipc_->try_out());
+  const Deadline deadline =
+      Deadline::after(std::min<std::chrono::milliseconds>(kTrialTime, config_.timeout / 2));
+  tell(members, ipc_->try_out(deadline, [&] { return !members.refusal().ok(); }));
   return {};
 }
 

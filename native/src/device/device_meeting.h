@@ -31,6 +31,8 @@ class DeviceMeeting {
   /// Waits for the others. Ok when all have met; "again" when a signal arrived: call it again. A
   /// rank that wants host memory has nothing to wait for: the others compare what it tells them.
   Status go_on(Communicator& members);
+  /// They will not meet any more: ends what this rank has begun.
+  void give_up();
   // Once they have met:
   GpuCollectives way() const noexcept { return choice_.way; }
   /// Null where operations go through host memory; of the ranks of this host where they go in

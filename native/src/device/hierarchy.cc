@@ -25,6 +25,14 @@ Request part_of(const Request& whole, Collective collective, std::byte* out, std
           .name = whole.name};
 }
 
+Request between_hosts(const Request& whole, Collective collective, std::byte* out,
+                      std::size_t count) {
+  Request request = part_of(whole, collective, out, count);
+  request.in = whole.in;
+  request.timeout += kAfterTheWhole;
+  return request;
+}
+
 }  // namespace
 
 bool Hierarchy::suits(const Request& request) const {
@@ -91,26 +99,29 @@ Status Hierarchy::scatter(const Request& request, cuda::Stream stream, const End
 
 Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const Ends& ends) {
   const std::size_t count = share(request) + (is_last() ? left_over(request) : 0);
-  Request between = part_of(request, Collective::kAllReduce, shard(request, place_.rank), count);
+  Request between =
+      between_hosts(request, Collective::kAllReduce, shard(request, place_.rank), count);
   between.in = between.out;
-  between.timeout += kAfterTheWhole;
   Pieces pieces;
   for (Request& piece : pieces_of(std::move(between))) {
     const std::size_t bytes = piece.count * size_of(piece.dtype);
-    pieces.push_back(note(std::move(piece), {bytes, bytes}, ends));
+    pieces.push_back(staged(std::move(piece), {bytes, bytes}, ends));
   }
   return put(pieces, stream, ends);
 }
 
-/// Such that `abandon` knows of it.
-std::shared_ptr<StagedOperation> Hierarchy::note(Request piece, StagedOperation::Extent extent,
-                                                 const Ends& ends, StagedMoves moves) {
-  const auto operation = std::make_shared<StagedOperation>(
-      ends.owner, gpu_, std::move(piece), extent, ends.on_failure, std::move(moves));
+std::shared_ptr<StagedOperation> Hierarchy::staged(Request piece, StagedOperation::Extent extent,
+                                                   const Ends& ends, StagedMoves moves) {
+  return std::make_shared<StagedOperation>(ends.owner, gpu_, std::move(piece), extent,
+                                           ends.on_failure, std::move(moves));
+}
+
+/// Such that `abandon` knows of it, before the stream waits for it.
+void Hierarchy::note(const std::shared_ptr<StagedOperation>& piece) {
   const std::lock_guard lock{mutex_};
+  if (is_abandoned_) return piece->release();
   std::erase_if(exchanges_, [](const auto& known) { return known.expired(); });
-  exchanges_.push_back(operation);
-  return operation;
+  exchanges_.push_back(piece);
 }
 
 /// On the stream, and to the engine.
@@ -118,6 +129,7 @@ Status Hierarchy::put(const Pieces& pieces, cuda::Stream stream, const Ends& end
   Status begun;
   for (const auto& piece : pieces) {
     if (begun.ok()) begun = piece->bring(ends.pool, stream);
+    note(piece);
   }
   for (const auto& piece : pieces) {
     if (begun.ok()) begun = piece->take(stream);
@@ -129,16 +141,14 @@ Status Hierarchy::put(const Pieces& pieces, cuda::Stream stream, const Ends& end
 
 Status Hierarchy::reduce_scatter(const Request& request, cuda::Stream stream, const Ends& ends) {
   auto* const out = static_cast<std::byte*>(request.out);
-  Request between = part_of(request, Collective::kReduceScatter, out, block(request));
-  between.in = request.in;
-  between.timeout += kAfterTheWhole;
+  Request between = between_hosts(request, Collective::kReduceScatter, out, block(request));
   const std::size_t bytes = block(request) * size_of(request.dtype);
   const auto hosts = static_cast<std::size_t>(hosts_.count);
   // Called before this returns.
   const StagedMoves moves{.bring = [&](std::byte* host, cuda::Stream on) {
     return bring_blocks(request, host, on, ends.is_over);
   }};
-  return put({note(std::move(between), {hosts * bytes, bytes}, ends, moves)}, stream, ends);
+  return put({staged(std::move(between), {hosts * bytes, bytes}, ends, moves)}, stream, ends);
 }
 
 // One host's after the other's, all in the memory of the result. Those of the own host come first:
@@ -160,15 +170,13 @@ Status Hierarchy::bring_blocks(const Request& request, std::byte* host, cuda::St
 
 Status Hierarchy::all_gather(const Request& request, cuda::Stream stream, const Ends& ends) {
   auto* const out = static_cast<std::byte*>(request.out);
-  Request between = part_of(request, Collective::kAllGather, out, block(request));
-  between.in = request.in;
-  between.timeout += kAfterTheWhole;
+  Request between = between_hosts(request, Collective::kAllGather, out, block(request));
   const std::size_t bytes = block(request) * size_of(request.dtype);
   const auto hosts = static_cast<std::size_t>(hosts_.count);
   const StagedMoves moves{
       .take = [&](std::byte* host, cuda::Stream on) { return take_blocks(request, host, on); }};
   SMDDP_RETURN_IF_ERROR(
-      put({note(std::move(between), {bytes, hosts * bytes}, ends, moves)}, stream, ends));
+      put({staged(std::move(between), {bytes, hosts * bytes}, ends, moves)}, stream, ends));
   std::vector<Request> inside;
   const std::size_t host_bytes = static_cast<std::size_t>(place_.ranks) * bytes;
   for (std::size_t host = 0; host < hosts; ++host) {
@@ -181,11 +189,11 @@ Status Hierarchy::all_gather(const Request& request, cuda::Stream stream, const 
 
 Status Hierarchy::take_blocks(const Request& request, const std::byte* host, cuda::Stream stream) {
   const std::size_t bytes = block(request) * size_of(request.dtype);
-  for (int which = 0; which < hosts_.count; ++which) {
-    const auto rank = static_cast<std::size_t>(which * place_.ranks + place_.rank);
+  const auto ranks = static_cast<std::size_t>(place_.ranks);
+  for (std::size_t which = 0; which < static_cast<std::size_t>(hosts_.count); ++which) {
+    const std::size_t rank = which * ranks + static_cast<std::size_t>(place_.rank);
     SMDDP_RETURN_IF_ERROR(gpu_->copy_to_device(static_cast<std::byte*>(request.out) + rank * bytes,
-                                               host + static_cast<std::size_t>(which) * bytes,
-                                               bytes, stream));
+                                               host + which * bytes, bytes, stream));
   }
   return {};
 }
@@ -193,6 +201,7 @@ Status Hierarchy::take_blocks(const Request& request, const std::byte* host, cud
 void Hierarchy::abandon(const std::string& why) {
   between_->leave(std::chrono::milliseconds{0}, why);
   const std::lock_guard lock{mutex_};
+  is_abandoned_ = true;
   for (const auto& known : exchanges_) {
     if (const auto exchange = known.lock()) exchange->release();
   }

@@ -81,8 +81,9 @@ class Hierarchy {
   /// The blocks of this rank's place in all hosts, from `host` to where they belong.
   Status take_blocks(const Request& request, const std::byte* host, cuda::Stream stream);
 
-  std::shared_ptr<StagedOperation> note(Request piece, StagedOperation::Extent extent,
-                                        const Ends& ends, StagedMoves moves = {});
+  std::shared_ptr<StagedOperation> staged(Request piece, StagedOperation::Extent extent,
+                                          const Ends& ends, StagedMoves moves = {});
+  void note(const std::shared_ptr<StagedOperation>& piece);
   Status put(const Pieces& pieces, cuda::Stream stream, const Ends& ends);
   static std::size_t block(const Request& request);
   bool has_equal_blocks(const Request& request) const;
@@ -96,8 +97,9 @@ class Hierarchy {
   const std::unique_ptr<Communicator> between_;
   const HostPlace place_;
   const Hosts hosts_;
-  std::mutex mutex_;  ///< guards the next
+  std::mutex mutex_;  ///< guards the next two
   std::vector<std::weak_ptr<StagedOperation>> exchanges_;
+  bool is_abandoned_ = false;
 };
 
 }  // namespace smddp

@@ -14,7 +14,6 @@ namespace {
 /// Added to a word, it is one that nobody comes to.
 constexpr std::uint32_t kFarAway = 1U << 30;
 constexpr std::chrono::minutes kAbortTime{10};
-constexpr std::chrono::seconds kTrialTime{10};
 constexpr std::chrono::microseconds kPause{50};
 
 }  // namespace
@@ -36,7 +35,7 @@ Result<std::shared_ptr<IpcMember>> IpcMember::create(std::shared_ptr<const cuda:
 }
 
 IpcMember::~IpcMember() {
-  if (!in_forked_child()) end(is_idle());
+  if (!in_forked_child()) end(progress().ok());
   gpu_->destroy(last_);
 }
 
@@ -52,24 +51,26 @@ void IpcMember::discard() {
   end(true);
 }
 
-Status IpcMember::try_out() {
-  const auto trial = std::make_shared<IpcTrial>(place_);
+Status IpcMember::try_out(Deadline deadline, const std::function<bool()>& is_over) {
+  IpcTrial trial{place_, memory_->slabs()[static_cast<std::size_t>(place_.rank)], memory_->spare()};
   const Result<cuda::Stream> stream = gpu_->make_stream();
   if (!stream.ok()) return stream.status();
-  Status outcome = trial->begin(*gpu_, memory_->slabs(), stream.value());
-  if (outcome.ok()) outcome = enqueue(trial->requests(), stream.value(), [] { return false; });
-  if (outcome.ok()) outcome = trial->take(*gpu_, stream.value());
+  Status outcome = trial.begin(*gpu_, stream.value());
+  if (outcome.ok()) outcome = enqueue(trial.requests(), stream.value(), is_over);
+  if (outcome.ok()) outcome = trial.take(*gpu_, stream.value());
   {
     const std::lock_guard lock{mutex_};
     const Status marked = mark(stream.value());
     if (outcome.ok()) outcome = marked;
   }
-  const Deadline deadline = Deadline::after(kTrialTime);
-  while (!is_idle() && !deadline.passed()) std::this_thread::sleep_for(kPause);
+  while (progress().is_again() && !deadline.passed() && !is_over())
+    std::this_thread::sleep_for(kPause);
   gpu_->destroy_stream(stream.value());
-  if (is_idle()) return outcome.ok() ? trial->check() : outcome;
-  keep_until_abort(trial);
-  return {StatusCode::kSystem, "kernels of ranks that wait for each other do not come to an end"};
+  const Status come = progress();
+  if (come.is_again())
+    return {StatusCode::kSystem, "ranks that wait for each other do not come to an end"};
+  if (outcome.ok()) outcome = come;
+  return outcome.ok() ? trial.check() : outcome;
 }
 
 Status IpcMember::enqueue(std::span<const Request> requests, cuda::Stream stream,
@@ -138,19 +139,24 @@ Status IpcMember::tell(Point point, cuda::Stream stream, bool and_wait) {
   return steps_.empty() ? Status{} : gpu_->step(steps_, stream);
 }
 
-/// Whether the GPU is through with all of it; one that has failed is.
-bool IpcMember::is_idle() const { return !is_lost_.load() && !gpu_->query(last_).is_again(); }
+Status IpcMember::progress() const {
+  if (is_lost_.load()) return {StatusCode::kSystem, "a GPU's stream could not be marked"};
+  return gpu_->query(last_);
+}
 
 void IpcMember::leave(Deadline deadline) {
   {
     const std::lock_guard lock{mutex_};
-    while (!aborted_.load() && !deadline.passed()) {
-      if (has_left()) return;
-      if (is_idle() && (round_ == 0 || memory_->have_all_come_to(word(Point::kThrough)))) break;
+    const auto is_through = [&] {
+      return round_ == 0 || memory_->have_all_come_to(word(Point::kThrough));
+    };
+    Status come = progress();
+    while (!has_left() && !deadline.passed() && (come.is_again() || (come.ok() && !is_through()))) {
       std::this_thread::sleep_for(kPause);
+      come = progress();
     }
-    if (aborted_.load()) return;
-    if (is_idle()) return end(true);
+    if (has_left()) return;
+    if (!come.is_again()) return end(come.ok());
   }
   abort();
 }
@@ -167,13 +173,13 @@ void IpcMember::release_streams() {
   const Deadline deadline = Deadline::after(kAbortTime);
   for (release(); !mutex_.try_lock(); release()) std::this_thread::sleep_for(kPause);
   mutex_.unlock();
-  while (!is_idle() && !deadline.passed()) {
+  Status come = progress();
+  for (; come.is_again() && !deadline.passed(); come = progress()) {
     release();
     std::this_thread::sleep_for(kPause);
   }
-  const bool idle = is_idle();
-  end(idle);
-  if (idle) let_go();
+  end(come.ok());
+  if (come.ok()) let_go();
 }
 
 void IpcMember::release() {

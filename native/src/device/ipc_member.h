@@ -36,7 +36,7 @@ class IpcMember final : public StreamMember, public std::enable_shared_from_this
                                                    const cuda::KernelImage& image, HostPlace place);
   ~IpcMember() override;
 
-  const std::vector<std::byte>& card() const { return memory_->card(); }
+  std::vector<std::byte> card() const { return memory_->card(); }
   /// See IpcMemory::reach. Before any operation.
   Status reach(const Communicator& members, const std::vector<Rank>& ranks,
                std::span<const std::byte> cards);
@@ -44,7 +44,7 @@ class IpcMember final : public StreamMember, public std::enable_shared_from_this
   void discard();
   /// Operations, as all ranks do at the same time, compared with what they must give. Waits for
   /// them. kSystem: this machine does not do what it should; then `abort` is due.
-  Status try_out();
+  Status try_out(Deadline deadline, const std::function<bool()>& is_over);
 
   // StreamMember
   std::string_view name() const noexcept override { return "ipc"; }
@@ -76,7 +76,8 @@ class IpcMember final : public StreamMember, public std::enable_shared_from_this
   /// Tells the others that this rank has come there, and waits for them to, or does not.
   Status tell(Point point, cuda::Stream stream, bool and_wait);
   Status mark(cuda::Stream stream);
-  bool is_idle() const;
+  /// Ok: the GPU is through with all of it; "again": it is not; else it has failed.
+  Status progress() const;
   void release_streams();
   void release();
   bool has_left();

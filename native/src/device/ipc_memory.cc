@@ -25,6 +25,7 @@ Status IpcMemory::reach(const Communicator& members, const std::vector<Rank>& ra
                         std::span<const std::byte> cards) {
   slabs_.assign(static_cast<std::size_t>(place_.ranks), slot_->slab());
   peers_.assign(static_cast<std::size_t>(place_.ranks), nullptr);
+  turns_.assign(static_cast<std::size_t>(place_.ranks), 0);
   for (const Rank peer : others()) {
     const auto at = static_cast<std::size_t>(peer);
     const auto card = cards.subspan(static_cast<std::size_t>(ranks[at]) * IpcSlot::kCardBytes,
@@ -32,6 +33,7 @@ Status IpcMemory::reach(const Communicator& members, const std::vector<Rank>& ra
     const auto reached = IpcPool::reach(gpu_, members.memory_of(ranks[at]), card);
     if (!reached.ok()) return reached.status();
     peers_[at] = reached.value();
+    turns_[at] = IpcPool::turn_of(card);
     slabs_[at] = reached.value()->slab;
   }
   return {};
@@ -58,8 +60,9 @@ void IpcMemory::release(std::uint32_t value) noexcept {
 
 void IpcMemory::close() {
   for (const Rank peer : others()) {
-    auto* const lines = reinterpret_cast<IpcLine*>(peers_[static_cast<std::size_t>(peer)]->words);
-    std::atomic_ref{lines[place_.rank].closed}.store(1, std::memory_order_release);
+    const auto at = static_cast<std::size_t>(peer);
+    auto* const lines = reinterpret_cast<IpcLine*>(peers_[at]->words);
+    std::atomic_ref{lines[place_.rank].closed}.store(turns_[at], std::memory_order_release);
   }
   IpcPool::of_process().give_back(slot_, others());
 }

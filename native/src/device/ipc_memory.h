@@ -24,13 +24,15 @@ class IpcMemory {
   static Result<std::unique_ptr<IpcMemory>> create(std::shared_ptr<const cuda::Gpu> gpu,
                                                    HostPlace place);
 
-  const std::vector<std::byte>& card() const noexcept { return slot_->card(); }
+  std::vector<std::byte> card() const { return slot_->card(); }
   /// `ranks`: of this host, as `members` calls them; `cards`: of all members.
   Status reach(const Communicator& members, const std::vector<Rank>& ranks,
                std::span<const std::byte> cards);
 
   /// Of all ranks of the host.
   const std::vector<IpcSlab>& slabs() const noexcept { return slabs_; }
+  /// Pinned memory of as many bytes as a slab's spare part.
+  std::byte* spare() const noexcept { return slot_->spare(); }
   /// Where this rank tells another one how far it has come, and where it is told by it.
   cuda::Address told(Rank peer) const;
   cuda::Address heard(Rank peer) const { return slot_->address(peer); }
@@ -57,6 +59,7 @@ class IpcMemory {
   IpcSlot* const slot_;
   std::vector<IpcSlab> slabs_;
   std::vector<const IpcPeer*> peers_;  ///< null for this rank
+  std::vector<std::uint32_t> turns_;   ///< of the peers' slots
 };
 
 }  // namespace smddp

@@ -19,7 +19,8 @@ struct Card {
   std::byte* slab_address;     ///< in its process
   std::uint64_t process;       ///< not 0
   std::uint64_t words_offset;  ///< in its process's registered memory
-  std::uint64_t reserved;
+  std::uint32_t turn;
+  std::uint32_t reserved;
 };
 static_assert(sizeof(Card) == IpcSlot::kCardBytes);
 
@@ -30,7 +31,8 @@ struct Returned {
 
   bool is_free() const {
     return std::all_of(writers.begin(), writers.end(), [&](Rank writer) {
-      return std::atomic_ref{slot->line(writer).closed}.load(std::memory_order_acquire) != 0;
+      return std::atomic_ref{slot->line(writer).closed}.load(std::memory_order_acquire) ==
+             slot->turn();
     });
   }
 };
@@ -84,7 +86,7 @@ std::uint64_t this_process() {
 }
 
 Result<std::unique_ptr<IpcSlot>> IpcSlot::create(std::shared_ptr<const cuda::Gpu> gpu) {
-  Result<RegisteredBlock> words = RegisteredBlock::allocate(kWordsBytes);
+  Result<RegisteredBlock> words = RegisteredBlock::allocate(kWordsBytes + kSpareBytes);
   if (!words.ok()) return words.status();
   std::unique_ptr<IpcSlot> slot{new IpcSlot{std::move(gpu), std::move(words).value()}};
   const Status filled = slot->fill();
@@ -97,19 +99,33 @@ Status IpcSlot::fill() {
   Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu_, words_.data(), kWordsBytes);
   if (!pinned.ok()) return pinned.status();
   pinned_ = std::move(pinned).value();
+  Result<cuda::PinnedRange> spare = cuda::PinnedRange::pin(gpu_, this->spare(), kSpareBytes);
+  if (!spare.ok()) return spare.status();
+  pinned_spare_ = std::move(spare).value();
   const Result<std::byte*> slab = gpu_->allocate(IpcSlab::kBytes);
   if (!slab.ok()) return slab.status();
   slab_ = slab.value();
   const Result<cuda::IpcHandle> handle = gpu_->share(slab_);
   if (!handle.ok()) return handle.status();
+  handle_ = handle.value();
+  return {};
+}
+
+void IpcSlot::begin_turn() noexcept {
+  ++turn_;
+  std::memset(words_.data(), 0, kWordsBytes);
+}
+
+std::vector<std::byte> IpcSlot::card() const {
   const std::byte* const heap = RegisteredHeap::known()->bytes().data();
-  const Card card{.slab = handle.value(),
+  const Card card{.slab = handle_,
                   .slab_address = slab_,
                   .process = this_process(),
-                  .words_offset = static_cast<std::uint64_t>(words_.data() - heap)};
-  card_.resize(sizeof(card));
-  std::memcpy(card_.data(), &card, sizeof(card));
-  return {};
+                  .words_offset = static_cast<std::uint64_t>(words_.data() - heap),
+                  .turn = turn_};
+  std::vector<std::byte> bytes(sizeof(card));
+  std::memcpy(bytes.data(), &card, sizeof(card));
+  return bytes;
 }
 
 IpcPool& IpcPool::of_process() {
@@ -127,7 +143,7 @@ Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu) {
     if (free != returned.end()) {
       IpcSlot* const slot = free->slot;
       returned.erase(free);
-      std::memset(static_cast<void*>(&slot->line(0)), 0, IpcSlot::kWordsBytes);
+      slot->begin_turn();
       return slot;
     }
   }
@@ -135,12 +151,19 @@ Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu) {
   if (!made.ok()) return made.status();
   const std::lock_guard lock{state().mutex};
   state().slots.push_back(std::move(made).value());
+  state().slots.back()->begin_turn();
   return state().slots.back().get();
 }
 
 void IpcPool::give_back(IpcSlot* slot, std::vector<Rank> writers) {
   const std::lock_guard lock{state().mutex};
   state().returned.push_back({slot, std::move(writers)});
+}
+
+std::uint32_t IpcPool::turn_of(std::span<const std::byte> bytes) noexcept {
+  Card card;
+  std::memcpy(&card, bytes.data(), sizeof(card));
+  return card.turn;
 }
 
 Result<const IpcPeer*> IpcPool::reach(const std::shared_ptr<const cuda::Gpu>& gpu,

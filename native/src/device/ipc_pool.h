@@ -22,7 +22,7 @@ std::uint64_t this_process();
 /// What one rank tells another one; on a line of its own in the other's words.
 struct alignas(64) IpcLine {
   std::uint32_t word;    ///< how far it has come; its streams write it
-  std::uint32_t closed;  ///< not 0: it does not use the other's memory any more; it stores that
+  std::uint32_t closed;  ///< of which turn it does not use the other's memory any more
 };
 
 /// Memory of this process that the other ranks of its host reach, for one group at a time: a slab
@@ -31,6 +31,7 @@ struct alignas(64) IpcLine {
 class IpcSlot {
  public:
   static constexpr std::size_t kWordsBytes = 4096;
+  static constexpr std::size_t kSpareBytes = IpcSlab::kSpare;  ///< as much as of the slab
   static_assert(cuda::kMostRanks * sizeof(IpcLine) <= kWordsBytes);
   /// What a rank tells the others, so that they reach it; zeros where there is none.
   static constexpr std::size_t kCardBytes = 96;
@@ -46,7 +47,14 @@ class IpcSlot {
   cuda::Address address(Rank writer) const noexcept {
     return pinned_.address() + static_cast<std::size_t>(writer) * sizeof(IpcLine);
   }
-  const std::vector<std::byte>& card() const noexcept { return card_; }
+  /// Pinned memory that only this process uses.
+  std::byte* spare() const noexcept { return words_.data() + kWordsBytes; }
+
+  /// A group takes it: all words are zero, and what others still tell of earlier turns does not
+  /// count.
+  void begin_turn() noexcept;
+  std::uint32_t turn() const noexcept { return turn_; }
+  std::vector<std::byte> card() const;
 
  private:
   IpcSlot(std::shared_ptr<const cuda::Gpu> gpu, RegisteredBlock words)
@@ -56,8 +64,10 @@ class IpcSlot {
   const std::shared_ptr<const cuda::Gpu> gpu_;
   RegisteredBlock words_;
   cuda::PinnedRange pinned_;
+  cuda::PinnedRange pinned_spare_;
   std::byte* slab_ = nullptr;
-  std::vector<std::byte> card_;
+  cuda::IpcHandle handle_{};
+  std::uint32_t turn_ = 0;
 };
 
 /// Another rank's slot, as this process reaches it.
@@ -74,11 +84,12 @@ class IpcPool {
  public:
   static IpcPool& of_process();
 
-  /// With all words zero.
   Result<IpcSlot*> take(const std::shared_ptr<const cuda::Gpu>& gpu);
-  /// Free once each of `writers` has said that it has closed it.
+  /// Free once each of `writers` has said that it has closed it in this turn.
   void give_back(IpcSlot* slot, std::vector<Rank> writers);
 
+  /// Of which turn a card is.
+  static std::uint32_t turn_of(std::span<const std::byte> card) noexcept;
   /// kSystem: it cannot be reached, or has none. The driver may wait for streams.
   static Result<const IpcPeer*> reach(const std::shared_ptr<const cuda::Gpu>& gpu,
                                       const ReachedMemory& memory, std::span<const std::byte> card);

@@ -13,13 +13,9 @@ std::int32_t brought(Rank rank, std::size_t i) {
 
 }  // namespace
 
-IpcTrial::IpcTrial(HostPlace place) : place_(place), numbers_(kAll) {
+IpcTrial::IpcTrial(HostPlace place, IpcSlab slab, std::byte* pinned)
+    : place_(place), memory_(slab.spare()), numbers_(reinterpret_cast<Number*>(pinned)) {
   for (std::size_t i = 0; i < kAll; ++i) numbers_[i] = brought(place.rank, i);
-}
-
-Status IpcTrial::begin(const cuda::Gpu& gpu, const std::vector<IpcSlab>& slabs,
-                       cuda::Stream stream) {
-  memory_ = slabs[static_cast<std::size_t>(place_.rank)].spare();
   std::byte* at = memory_;
   for (std::size_t k = 0; k < kCounts.size(); ++k) {
     requests_[k] = {.collective = k < 2 ? Collective::kAllReduce : Collective::kBroadcast,
@@ -30,13 +26,16 @@ Status IpcTrial::begin(const cuda::Gpu& gpu, const std::vector<IpcSlab>& slabs,
                     .count = kCounts[k]};
     at += kCounts[k] * sizeof(Number);
   }
-  return gpu.copy_to_device(memory_, reinterpret_cast<const std::byte*>(numbers_.data()),
+}
+
+Status IpcTrial::begin(const cuda::Gpu& gpu, cuda::Stream stream) {
+  return gpu.copy_to_device(memory_, reinterpret_cast<const std::byte*>(numbers_),
                             kAll * sizeof(Number), stream);
 }
 
 Status IpcTrial::take(const cuda::Gpu& gpu, cuda::Stream stream) {
-  return gpu.copy_to_host(reinterpret_cast<std::byte*>(numbers_.data()), memory_,
-                          kAll * sizeof(Number), stream);
+  return gpu.copy_to_host(reinterpret_cast<std::byte*>(numbers_), memory_, kAll * sizeof(Number),
+                          stream);
 }
 
 Status IpcTrial::check() const {

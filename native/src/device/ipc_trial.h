@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "smddp/request.h"
 #include "smddp/status.h"
@@ -19,10 +18,11 @@ namespace smddp {
 /// two-shot all_reduce, and a broadcast.
 class IpcTrial {
  public:
-  explicit IpcTrial(HostPlace place);
+  /// `slab`: of this rank, whose spare part is used. `pinned`: as many bytes of the host.
+  IpcTrial(HostPlace place, IpcSlab slab, std::byte* pinned);
 
-  /// Brings what this rank has, to a part of its slab that rounds do not use.
-  Status begin(const cuda::Gpu& gpu, const std::vector<IpcSlab>& slabs, cuda::Stream stream);
+  /// Brings what this rank has.
+  Status begin(const cuda::Gpu& gpu, cuda::Stream stream);
   std::span<const Request> requests() const { return requests_; }
   Status take(const cuda::Gpu& gpu, cuda::Stream stream);
   /// Once the stream has come to its end. kSystem: a result is wrong.
@@ -32,9 +32,9 @@ class IpcTrial {
   using Number = std::int32_t;
 
   const HostPlace place_;
-  std::byte* memory_ = nullptr;
+  std::byte* const memory_;
+  Number* const numbers_;
   std::array<Request, 3> requests_;
-  std::vector<Number> numbers_;
 };
 
 }  // namespace smddp

@@ -122,7 +122,7 @@ Reached::~Reached() {
 }
 
 void limit_queues(std::size_t most) { call("fake_cuda_limit_queues", most); }
-void run_out_of_memory(int times) { call("fake_cuda_run_out_of_memory", times); }
+void refuse(const char* function, int times) { call("fake_cuda_refuse", function, times); }
 
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
                     const std::function<void(Config&)>& adjust) {

@@ -82,9 +82,9 @@ inline constexpr bool kSeesRacesAfterFailures = true;
 inline constexpr bool kSeesRacesAfterFailures = false;
 #endif
 
-/// What can go wrong: see fake_cuda_limit_queues and fake_cuda_run_out_of_memory.
+/// What can go wrong: see fake_cuda_limit_queues and fake_cuda_refuse.
 void limit_queues(std::size_t most);
-void run_out_of_memory(int times);
+void refuse(const char* function, int times);
 
 /// A rank's members of a group: for messages, and on its GPU.
 struct GpuMember {

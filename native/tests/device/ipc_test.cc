@@ -143,6 +143,14 @@ TEST_CASE(
   }
 }
 
+Request sum_of(const TestMemory& memory) {
+  return {.collective = Collective::kAllReduce,
+          .dtype = DType::kFloat32,
+          .in = memory.data(),
+          .out = memory.data(),
+          .count = memory.size()};
+}
+
 TEST_CASE("large tensors of ranks that share a GPU are right, on several streams") {
   constexpr int kRanks = 4;
   constexpr std::size_t kCount = 2 * IpcSlab::kChunk / sizeof(float) + 3;
@@ -156,13 +164,6 @@ TEST_CASE("large tensors of ranks that share a GPU are right, on several streams
       values[i] = static_cast<float>((i % 1000) * 10 + static_cast<std::size_t>(rank));
     const TestMemory one{0, values};
     const TestMemory other{0, values};
-    const auto sum_of = [](const TestMemory& memory) {
-      return Request{.collective = Collective::kAllReduce,
-                     .dtype = DType::kFloat32,
-                     .in = memory.data(),
-                     .out = memory.data(),
-                     .count = memory.size()};
-    };
     if (rank == 2) first.hold();  // the second stream's must not overtake
     const Work works[] = {member.group->submit(sum_of(one), first.get()),
                           member.group->submit(sum_of(other), second.get())};
@@ -217,12 +218,7 @@ TEST_CASE("a rank that died with others waiting for it on the GPU leaves them ab
       member.group->leave(std::chrono::milliseconds{0}, "it has to go");
       return;
     }
-    const Status outcome = outcome_of(member.group->submit({.collective = Collective::kAllReduce,
-                                                            .dtype = DType::kFloat32,
-                                                            .in = memory.data(),
-                                                            .out = memory.data(),
-                                                            .count = memory.size()},
-                                                           stream.get()));
+    const Status outcome = outcome_of(member.group->submit(sum_of(memory), stream.get()));
     expect(outcome.message().find("rank 1") != std::string::npos, outcome.message());
     stream.finish();
   });
@@ -242,38 +238,25 @@ TEST_CASE("a caller who is too far ahead of the GPU hears of a rank that left") 
     }
     TestStream stream{0};
     const TestMemory memory{0, std::vector<float>(kCount, 1.0F)};
-    const Status outcome = outcome_of(member.group->submit({.collective = Collective::kAllReduce,
-                                                            .dtype = DType::kFloat32,
-                                                            .in = memory.data(),
-                                                            .out = memory.data(),
-                                                            .count = memory.size()},
-                                                           stream.get()));
+    const Status outcome = outcome_of(member.group->submit(sum_of(memory), stream.get()));
     expect(outcome.message().find("rank 1") != std::string::npos, outcome.message());
     stream.finish();
   });
   limit_queues(0);
 }
 
-TEST_CASE(
-    "where one rank has no room for its part, all go through host memory, and nothing is lost") {
-  constexpr int kGpu = 7;  // which has no slabs yet
+/// Nothing is lost, and nobody writes where he should not.
+void check_all_go_through_host_memory(int gpu) {
   const World world{kOneHost, 3};
-  run_out_of_memory(1);
   world.run([&](Rank rank) {
     auto block = RegisteredBlock::allocate(4096);
     expect(block.ok(), block.status().message());
-    const GpuMember member = join_gpu(kGpu, world, rank, "auto", [](Config& config) {
-      config.nccl_paths = {"/nowhere"};
-      config.log_level = "NONE";
-    });
-    TestStream stream{kGpu};
-    const TestMemory memory{kGpu, std::vector<float>(100, 1.0F)};
-    finish(member.group->submit({.collective = Collective::kAllReduce,
-                                 .dtype = DType::kFloat32,
-                                 .in = memory.data(),
-                                 .out = memory.data(),
-                                 .count = memory.size()},
-                                stream.get()));
+    const GpuMember member = join_gpu(
+        gpu, world, rank, "auto", [](Config& config) { config.timeout = std::chrono::seconds{4}; });
+    expect(member.group->meet().ok(), "meeting");
+    TestStream stream{gpu};
+    const TestMemory memory{gpu, std::vector<float>(100, 1.0F)};
+    finish(member.group->submit(sum_of(memory), stream.get()));
     stream.finish();
     expect(memory.values() == std::vector<float>(100, 3.0F), "sum");
     expect(member.group->transport().starts_with("host"), member.group->transport());
@@ -281,6 +264,16 @@ TEST_CASE(
     expect(std::all_of(bytes, bytes + 4096, [](std::byte byte) { return byte == std::byte{0}; }),
            "somebody wrote into this rank's memory");
   });
+}
+
+TEST_CASE("where one rank has no room for its part, all go through host memory") {
+  refuse("cuMemAlloc_v2", 1);
+  check_all_go_through_host_memory(7);  // which has no slabs yet
+}
+
+TEST_CASE("where a trial fails on one rank, all go through host memory, and no stream waits") {
+  refuse("cuStreamCreateWithPriority", 1);
+  check_all_go_through_host_memory(0);
 }
 
 TEST_CASE("groups that come and go use the same memory, and each has it to itself") {
@@ -292,12 +285,7 @@ TEST_CASE("groups that come and go use the same memory, and each has it to itsel
       TestStream stream{0};
       const TestMemory memory{0, std::vector<float>(1000, static_cast<float>(rank + turn))};
       for (int k = 0; k < 3; ++k) {
-        finish(member.group->submit({.collective = Collective::kAllReduce,
-                                     .dtype = DType::kFloat32,
-                                     .in = memory.data(),
-                                     .out = memory.data(),
-                                     .count = memory.size()},
-                                    stream.get()));
+        finish(member.group->submit(sum_of(memory), stream.get()));
       }
       stream.finish();
       expect(memory.values() == std::vector<float>(1000, static_cast<float>(8 * turn + 4)), "sum");

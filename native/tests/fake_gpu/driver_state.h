@@ -68,6 +68,9 @@ class InsideHostFunction {
 /// Counts a call; for fake_cuda_calls.
 void note(const char* name);
 
+/// Whether fake_cuda_refuse wants that call to fail.
+[[nodiscard]] bool fails_for_test(const char* name);
+
 /// The device of the calling thread's current context, or -1.
 [[nodiscard]] int current_device();
 /// The null stream of the calling thread's device; of the first device when it has no context.

@@ -80,6 +80,18 @@ void poll(std::uint32_t* word, std::uint32_t value, unsigned condition) {
   }
 }
 
+/// Waits for what the stream was given, unless it is captured.
+int finish(void* handle) {
+  std::shared_ptr<Stream> stream;
+  if (const int error = find(handle, stream); error != kSuccess) return error;
+  {
+    const std::scoped_lock lock(known().mutex);
+    if (stream->capture) return kSuccess;
+  }
+  stream->drain();
+  return kSuccess;
+}
+
 bool is_word(DevicePointer address) {
   return address % 4 == 0 && reachable(reinterpret_cast<void*>(address), 4);
 }
@@ -106,7 +118,9 @@ FAKE_EXPORT int cuMemcpyDtoHAsync_v2(void* target, DevicePointer source, std::si
   note(__func__);
   const auto* const from = reinterpret_cast<const void*>(source);
   if (bytes != 0 && !reachable(from, bytes)) return kInvalidValue;
-  return copy(target, from, bytes, stream);
+  const int error = copy(target, from, bytes, stream);
+  // To memory that is not pinned the real one copies before it returns.
+  return error != kSuccess || reachable(target, bytes) ? error : finish(stream);
 }
 
 FAKE_EXPORT int cuMemcpyHtoDAsync_v2(DevicePointer target, const void* source, std::size_t bytes,

@@ -27,6 +27,7 @@ struct Context {
 struct State {
   std::mutex mutex;
   std::map<std::string, long> calls;
+  std::map<std::string, int> refusals;  ///< that are still to come
   std::array<Context, kMostDevices> contexts;
   const std::int64_t started = std::chrono::steady_clock::now().time_since_epoch().count();
 };
@@ -68,6 +69,12 @@ void note(const char* name) {
   ++state().calls[name];
 }
 
+bool fails_for_test(const char* name) {
+  const std::scoped_lock lock(state().mutex);
+  const auto found = state().refusals.find(name);
+  return found != state().refusals.end() && found->second-- > 0;
+}
+
 int current_device() { return current.empty() ? -1 : current.back()->device; }
 
 std::shared_ptr<Stream> null_stream() {
@@ -85,6 +92,14 @@ FAKE_EXPORT long fake_cuda_calls(const char* name) {
   const std::scoped_lock lock(state().mutex);
   const auto found = state().calls.find(name);
   return found == state().calls.end() ? 0 : found->second;
+}
+
+/// The next calls of the function fail, so many: cuMemAlloc_v2, of a MiB or more, or
+/// cuStreamCreateWithPriority.
+FAKE_EXPORT int fake_cuda_refuse(const char* name, int times) {
+  const std::scoped_lock lock(state().mutex);
+  state().refusals[name] = times;
+  return kSuccess;
 }
 
 FAKE_EXPORT int cuInit(unsigned flags) {

@@ -63,7 +63,6 @@ struct State {
   std::mutex mutex;
   Heap heap;
   std::map<std::uintptr_t, Piece> pieces;
-  int refusals = 0;  ///< of large pieces, that are still to come
   std::deque<std::pair<void*, Piece>> quarantine;
   Bytes quarantined = 0;
 };
@@ -106,10 +105,6 @@ int allocate(void** result, Bytes bytes, Kind kind) {
   if (current_device() < 0) return kInvalidContext;
   if (bytes == 0) return kInvalidValue;
   const std::scoped_lock lock(state().mutex);
-  if (kind == Kind::kDevice && bytes >= kLarge && state().refusals > 0) {
-    --state().refusals;
-    return kOutOfMemory;
-  }
   void* const start = take(bytes, kind);
   if (start == nullptr) return kOutOfMemory;
   state().pieces[reinterpret_cast<std::uintptr_t>(start)] = {bytes, kind};
@@ -179,15 +174,9 @@ FAKE_EXPORT int fake_cuda_memory_kind(const void* address) {
   return piece->second.kind == Kind::kDevice ? 1 : 2;
 }
 
-/// So many times, memory of the device of a MiB or more is not to be had.
-FAKE_EXPORT int fake_cuda_run_out_of_memory(int times) {
-  const std::scoped_lock lock(state().mutex);
-  state().refusals = times;
-  return kSuccess;
-}
-
 FAKE_EXPORT int cuMemAlloc_v2(DevicePointer* result, Bytes bytes) {
   note(__func__);
+  if (bytes >= kLarge && fails_for_test(__func__)) return kOutOfMemory;
   void* start = nullptr;
   const int error = allocate(&start, bytes, Kind::kDevice);
   if (error == kSuccess) *result = reinterpret_cast<DevicePointer>(start);

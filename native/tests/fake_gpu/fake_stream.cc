@@ -147,6 +147,7 @@ FAKE_EXPORT int fake_cuda_after(void* handle, void (*function)(void*), void* dat
 
 FAKE_EXPORT int cuStreamCreateWithPriority(void** stream, unsigned /*flags*/, int /*priority*/) {
   note(__func__);
+  if (fails_for_test(__func__)) return kOutOfMemory;
   if (const int error = refused(); error != kSuccess) return error;
   if (current_device() < 0) return kInvalidContext;
   auto created = Stream::start(current_device());
