@@ -1,15 +1,17 @@
-"""Where CUDA's libraries are looked for."""
+"""Where CUDA's libraries are looked for, and the kernels that smddp was built with."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from smddp import _core
-from smddp.cuda import nccl_paths
+from smddp.cuda import kernels_path, nccl_paths
 
 
 @pytest.fixture
@@ -53,3 +55,19 @@ def test_what_is_no_nccl_is_told(site: Path) -> None:
 def test_devices_or_a_reason() -> None:
     facts = _core.cuda_facts()
     assert bool(facts.devices) == (facts.problem == "")
+
+
+def test_kernels_load_without_a_driver() -> None:
+    """They are compiled for several GPUs, and say what devices there are, if any."""
+    if not kernels_path():
+        pytest.skip("smddp was built without kernels for GPUs: there was no nvcc")
+    from smddp import _cuda
+
+    assert re.fullmatch(r"sm_\d+( sm_\d+)*", _cuda.architectures())
+    assert _cuda.image_bytes() > 100_000
+    assert _cuda.devices() == _core.cuda_facts().devices
+    assert hasattr(ctypes.CDLL(kernels_path()), "smddp_kernels")
+
+
+def test_kernels_that_are_wanted_go_first() -> None:
+    assert kernels_path("/opt/kernels.so") == "/opt/kernels.so"
