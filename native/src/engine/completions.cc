@@ -165,7 +165,6 @@ void Completions::Crew::live(bool has_turn) {
   while (has_turn || await_turn()) {
     if (!serve()) return;
     has_turn = false;
-    spares_.fetch_add(1);
   }
 }
 
@@ -210,7 +209,8 @@ bool Completions::Crew::relieve(std::uint32_t turn) {
   return true;
 }
 
-/// Runs callbacks as long as this thread has the turn. False when the crew stops.
+/// Runs callbacks as long as this thread has the turn; then it is a spare one. False when the crew
+/// stops.
 bool Completions::Crew::serve() {
   for (;;) {
     const std::uint32_t seen = events_.load();
@@ -246,6 +246,8 @@ bool Completions::Crew::run(WorkState& work) {
   work.request.keep_alive.reset();
   finished_.fetch_add(1);
   if (turn_.compare_exchange_strong(turn, turn + 1)) return true;
+  spares_.fetch_add(
+      1);  // before `drain` tells that this is over, so that nobody adds a thread then
   stuck_.fetch_sub(1);
   return false;
 }
