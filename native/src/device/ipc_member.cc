@@ -6,7 +6,6 @@
 
 #include "base/fork_guard.h"
 #include "device/ipc_trial.h"
-#include "engine/request_check.h"
 
 namespace smddp {
 namespace {
@@ -96,9 +95,7 @@ Status IpcMember::mark(cuda::Stream stream) {
 // for between rounds.
 Status IpcMember::put(const Request& request, cuda::Stream stream,
                       const std::function<bool()>& is_over) {
-  Request complete = request;
-  complete_request(complete, place_.rank, place_.ranks);
-  const IpcRounds rounds{complete, place_, memory_->slabs()};
+  const IpcRounds rounds{request, place_, memory_->slabs()};
   for (std::size_t number = 0; number < rounds.count(); ++number) {
     if (aborted_.load() || is_over())
       return {StatusCode::kState, "the group of this rank's GPU has failed"};

@@ -8,7 +8,7 @@ namespace smddp {
 
 Result<std::unique_ptr<IpcMemory>> IpcMemory::create(std::shared_ptr<const cuda::Gpu> gpu,
                                                      HostPlace place) {
-  const Result<IpcSlot*> slot = IpcPool::of_process().take(gpu);
+  const Result<IpcSlot*> slot = IpcPool::take(gpu);
   if (!slot.ok()) return slot.status();
   return std::unique_ptr<IpcMemory>{new IpcMemory{std::move(gpu), place, slot.value()}};
 }
@@ -64,9 +64,9 @@ void IpcMemory::close() {
     auto* const lines = reinterpret_cast<IpcLine*>(peers_[at]->words);
     std::atomic_ref{lines[place_.rank].closed}.store(turns_[at], std::memory_order_release);
   }
-  IpcPool::of_process().give_back(slot_, others());
+  IpcPool::give_back(slot_, others());
 }
 
-void IpcMemory::give_back_unused() { IpcPool::of_process().give_back(slot_, {}); }
+void IpcMemory::give_back_unused() { IpcPool::give_back(slot_, {}); }
 
 }  // namespace smddp

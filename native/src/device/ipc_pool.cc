@@ -128,11 +128,6 @@ std::vector<std::byte> IpcSlot::card() const {
   return bytes;
 }
 
-IpcPool& IpcPool::of_process() {
-  static IpcPool& object = *new IpcPool;
-  return object;
-}
-
 Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu) {
   {
     const std::lock_guard lock{state().mutex};

@@ -82,11 +82,9 @@ struct IpcPeer {
 /// others may still use it. Thread-safe.
 class IpcPool {
  public:
-  static IpcPool& of_process();
-
-  Result<IpcSlot*> take(const std::shared_ptr<const cuda::Gpu>& gpu);
+  static Result<IpcSlot*> take(const std::shared_ptr<const cuda::Gpu>& gpu);
   /// Free once each of `writers` has said that it has closed it in this turn.
-  void give_back(IpcSlot* slot, std::vector<Rank> writers);
+  static void give_back(IpcSlot* slot, std::vector<Rank> writers);
 
   /// Of which turn a card is.
   static std::uint32_t turn_of(std::span<const std::byte> card) noexcept;

@@ -1,5 +1,6 @@
 #include "device/ipc_rounds.h"
 
+#include <array>
 #include <numeric>
 
 #include "plan/traits.h"
@@ -11,8 +12,8 @@ namespace {
 /// Of pieces and slices, so that kernels can read and write 16 bytes at once.
 constexpr std::size_t kAlignment = 256;
 
-/// Up to here each rank adds everything up for itself, so that ranks wait for each other once:
-/// "one- shot" instead of "two-shot". Not measured yet.
+/// Up to here each rank adds everything up for itself ("one-shot" instead of "two-shot"), so that
+/// ranks wait for each other once. Not measured yet.
 constexpr std::size_t kOneShotBytes = 128 * 1024;
 
 }  // namespace
@@ -81,13 +82,16 @@ IpcRound::Copy IpcRounds::brought(Part part, int half) const {
   return {in(part.first), own(half), part.bytes(width_)};
 }
 
-/// Of all ranks' slabs, from `offset` bytes on; where to is still open.
-cuda::ReduceArguments IpcRounds::reduction(std::size_t offset, std::size_t count, int half) const {
+/// Of all ranks' slabs, from `offset` bytes on.
+cuda::ReduceArguments IpcRounds::reduction(std::size_t offset, std::size_t count, int half,
+                                           std::span<std::byte* const> targets) const {
   cuda::ReduceArguments call{};
   for (Rank rank = 0; rank < place_.ranks; ++rank) call.in[rank] = in_of(rank, half) + offset;
   call.sources = place_.ranks;
   call.count = count;
   call.op = request_.op;
+  std::copy(targets.begin(), targets.end(), call.out);
+  call.targets = static_cast<std::int32_t>(targets.size());
   return call;
 }
 
@@ -95,9 +99,7 @@ IpcRound IpcRounds::all_reduce(Part part, int half) const {
   IpcRound round;
   round.bring = {brought(part, half)};
   if (request_.count * width_ <= kOneShotBytes) {
-    round.reduce = reduction(0, part.count, half);
-    round.reduce.out[0] = out(part.first);
-    round.reduce.targets = 1;
+    round.reduce = reduction(0, part.count, half, std::array{out(part.first)});
     return round;
   }
   const std::size_t lanes = kAlignment / width_;
@@ -105,9 +107,9 @@ IpcRound IpcRounds::all_reduce(Part part, int half) const {
   const std::size_t slice = ((part.count + ranks - 1) / ranks + lanes - 1) / lanes * lanes;
   const Part mine = within({static_cast<std::size_t>(place_.rank) * slice, slice}, part.count);
   const std::size_t offset = mine.first * width_;
-  round.reduce = reduction(offset, mine.count, half);
-  for (const IpcSlab& slab : slabs_)
-    round.reduce.out[round.reduce.targets++] = slab.out(half) + offset;
+  std::vector<std::byte*> targets;
+  for (const IpcSlab& slab : slabs_) targets.push_back(slab.out(half) + offset);
+  round.reduce = reduction(offset, mine.count, half, targets);
   round.spreads = true;
   round.take = {{slabs_[static_cast<std::size_t>(place_.rank)].out(half), out(part.first),
                  part.bytes(width_)}};
@@ -118,9 +120,7 @@ IpcRound IpcRounds::reduce(Part part, int half) const {
   IpcRound round;
   round.bring = {brought(part, half)};
   if (!is_root()) return round;
-  round.reduce = reduction(0, part.count, half);
-  round.reduce.out[0] = out(part.first);
-  round.reduce.targets = 1;
+  round.reduce = reduction(0, part.count, half, std::array{out(part.first)});
   return round;
 }
 
@@ -138,9 +138,8 @@ IpcRound IpcRounds::reduce_scatter(Part part, int half) const {
   IpcRound round;
   bring_pieces(round, part, half);
   const Part mine = within(part, count_of(place_.rank));
-  round.reduce = reduction(static_cast<std::size_t>(place_.rank) * piece_, mine.count, half);
-  round.reduce.out[0] = out(mine.first);
-  round.reduce.targets = 1;
+  round.reduce = reduction(static_cast<std::size_t>(place_.rank) * piece_, mine.count, half,
+                           std::array{out(mine.first)});
   return round;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "smddp/request.h"
@@ -49,7 +50,7 @@ struct IpcRound {
 /// for each other in the next round, none uses it any more.
 class IpcRounds {
  public:
-  /// `request`: complete, and outlives this. `slabs`: by rank.
+  /// `request` and `slabs`, which are by rank, outlive this.
   IpcRounds(const Request& request, HostPlace place, const std::vector<IpcSlab>& slabs);
 
   static bool serves(const Request& request);
@@ -75,7 +76,8 @@ class IpcRounds {
   void bring_pieces(IpcRound& round, Part part, int half) const;
   void fetch_blocks(IpcRound& round, Part part, int half) const;
   IpcRound::Copy brought(Part part, int half) const;
-  cuda::ReduceArguments reduction(std::size_t offset, std::size_t count, int half) const;
+  cuda::ReduceArguments reduction(std::size_t offset, std::size_t count, int half,
+                                  std::span<std::byte* const> targets) const;
   /// As much of `part` as a block of `count` elements has.
   static Part within(Part part, std::size_t count);
   std::size_t count_of(Rank rank) const;
