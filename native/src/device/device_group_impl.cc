@@ -223,16 +223,10 @@ Status DeviceGroupImpl::put_on_stream(const Request& request, cuda::Stream strea
 // Pieces are brought one after the other, so that the engine is at the first while the GPU copies
 // the next; then their results are taken. A failure of a piece is that of all after it.
 Work DeviceGroupImpl::submit_staged(Request request, cuda::Stream stream) {
-  std::vector<std::shared_ptr<StagedOperation>> pieces;
+  StagedOperations pieces;
   for (Request& piece : pieces_of(std::move(request))) pieces.push_back(staged(std::move(piece)));
   const std::lock_guard lock{order_};
-  Status begun;  // which pieces tell the engine
-  for (const auto& piece : pieces) {
-    if (begun.ok()) begun = piece->bring(*pool_, stream);
-  }
-  for (const auto& piece : pieces) {
-    if (begun.ok()) begun = piece->take(stream);
-  }
+  if (bring_all(pieces, *pool_, stream).ok()) static_cast<void>(take_all(pieces, stream));
   for (const auto& piece : pieces) last_ = members_->submit(piece->on_host());
   return last_;
 }
@@ -241,8 +235,7 @@ Work DeviceGroupImpl::submit_message(Request request, cuda::Stream stream) {
   const bool is_send = request.message == MessageSide::kSend;
   const auto operation = staged(std::move(request));
   const std::lock_guard lock{order_};
-  static_cast<void>(operation->bring(*pool_, stream));  // as above
-  static_cast<void>(operation->take(stream));
+  if (operation->bring(*pool_, stream).ok()) static_cast<void>(operation->take(stream));
   if (is_send) last_send_ = operation;
   return messages_->submit(operation->on_host());
 }

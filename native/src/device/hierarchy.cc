@@ -102,7 +102,7 @@ Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const En
   Request between =
       between_hosts(request, Collective::kAllReduce, shard(request, place_.rank), count);
   between.in = between.out;
-  Pieces pieces;
+  StagedOperations pieces;
   for (Request& piece : pieces_of(std::move(between))) {
     const std::size_t bytes = piece.count * size_of(piece.dtype);
     pieces.push_back(staged(std::move(piece), {bytes, bytes}, ends));
@@ -125,15 +125,10 @@ void Hierarchy::note(const std::shared_ptr<StagedOperation>& piece) {
 }
 
 /// On the stream, and to the engine.
-Status Hierarchy::put(const Pieces& pieces, cuda::Stream stream, const Ends& ends) {
-  Status begun;
-  for (const auto& piece : pieces) {
-    if (begun.ok()) begun = piece->bring(ends.pool, stream);
-    note(piece);
-  }
-  for (const auto& piece : pieces) {
-    if (begun.ok()) begun = piece->take(stream);
-  }
+Status Hierarchy::put(const StagedOperations& pieces, cuda::Stream stream, const Ends& ends) {
+  Status begun = bring_all(pieces, ends.pool, stream);
+  for (const auto& piece : pieces) note(piece);
+  if (begun.ok()) begun = take_all(pieces, stream);
   // Which tells of a failure too.
   for (const auto& piece : pieces) static_cast<void>(between_->submit(piece->on_host()));
   return begun;

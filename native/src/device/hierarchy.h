@@ -66,8 +66,6 @@ class Hierarchy {
   void leave(std::chrono::milliseconds grace) { between_->leave(grace); }
 
  private:
-  using Pieces = std::vector<std::shared_ptr<StagedOperation>>;
-
   // all_reduce
   Status scatter(const Request& request, cuda::Stream stream, const Ends& ends);
   Status exchange(const Request& request, cuda::Stream stream, const Ends& ends);
@@ -84,7 +82,7 @@ class Hierarchy {
   std::shared_ptr<StagedOperation> staged(Request piece, StagedOperation::Extent extent,
                                           const Ends& ends, StagedMoves moves = {});
   void note(const std::shared_ptr<StagedOperation>& piece);
-  Status put(const Pieces& pieces, cuda::Stream stream, const Ends& ends);
+  Status put(const StagedOperations& pieces, cuda::Stream stream, const Ends& ends);
   static std::size_t block(const Request& request);
   bool has_equal_blocks(const Request& request) const;
   std::size_t share(const Request& request) const;

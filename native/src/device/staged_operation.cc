@@ -121,4 +121,14 @@ void StagedOperation::tell(const Status& outcome) {
   if (!told_.exchange(true) && request_.on_complete) request_.on_complete(outcome);
 }
 
+Status bring_all(const StagedOperations& operations, StagingPool& pool, cuda::Stream stream) {
+  for (const auto& operation : operations) SMDDP_RETURN_IF_ERROR(operation->bring(pool, stream));
+  return {};
+}
+
+Status take_all(const StagedOperations& operations, cuda::Stream stream) {
+  for (const auto& operation : operations) SMDDP_RETURN_IF_ERROR(operation->take(stream));
+  return {};
+}
+
 }  // namespace smddp

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "smddp/request.h"
 #include "smddp/status.h"
@@ -110,5 +111,12 @@ class StagedOperation final : public DevicePart,
   std::atomic<bool> told_{false};            ///< `on_complete` was called, or will be
   std::shared_ptr<StagedOperation> myself_;  ///< until the stream is through with it
 };
+
+using StagedOperations = std::vector<std::shared_ptr<StagedOperation>>;
+
+// The halves of several operations, which end at the first failure; the operation tells the engine
+// of it.
+Status bring_all(const StagedOperations& operations, StagingPool& pool, cuda::Stream stream);
+Status take_all(const StagedOperations& operations, cuda::Stream stream);
 
 }  // namespace smddp
