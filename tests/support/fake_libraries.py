@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.jobs import REPOSITORY
 
-__all__ = ["fake_libraries"]
+__all__ = ["fake_libraries", "fake_settings"]
 
 
 @functools.cache
@@ -22,3 +22,14 @@ def fake_libraries() -> Path:
     tests = REPOSITORY / "tests"
     built = subprocess.run([sys.executable, "-c", code], cwd=tests, check=True, capture_output=True, text=True)
     return Path(built.stdout.strip())
+
+
+def fake_settings() -> dict[str, str]:
+    """Environment of ranks on two pretended GPUs; builds the libraries before ranks with deadlines need them."""
+    return {
+        "SMDDP_NCCL_LIBRARY": str(fake_libraries() / "libnccl.so.2"),
+        "SMDDP_GPU_KERNELS": str(fake_libraries() / "libfake_kernels.so"),
+        # Memory of freed tensors is used again in the order of the stream, as CUDA's caching allocator does.
+        "FAKE_GPU_FREE": "stream",
+        "FAKE_GPU_COUNT": "2",
+    }

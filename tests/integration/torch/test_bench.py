@@ -12,7 +12,7 @@ from integration.torch.conftest import RunRanks
 from smddp.tools.bench.collectives import traffic
 from smddp.tools.bench.options import COLLECTIVES
 
-from support.fake_libraries import fake_libraries
+from support.fake_libraries import fake_settings
 
 pytestmark = pytest.mark.timeout(180)  # the first may have to build the libraries
 
@@ -22,13 +22,8 @@ SIZES = 3
 
 @pytest.fixture(scope="session")
 def settings() -> dict[str, str]:
-    """Of all ranks: GPUs that memory is freed on in stream order, as on CUDA."""
-    return {
-        "SMDDP_NCCL_LIBRARY": str(fake_libraries() / "libnccl.so.2"),
-        "SMDDP_GPU_KERNELS": str(fake_libraries() / "libfake_kernels.so"),
-        "FAKE_GPU_FREE": "stream",
-        "FAKE_GPU_COUNT": "2",
-    }
+    """Of all ranks."""
+    return fake_settings()
 
 
 #: Every rank on the same GPU.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from integration.torch.conftest import RunRanks
 
-from support.fake_libraries import fake_libraries
+from support.fake_libraries import fake_libraries, fake_settings
 from support.jobs import REPOSITORY, run_job
 from support.world import World
 
@@ -25,14 +25,8 @@ SHAPES = [
 
 @pytest.fixture(scope="session")
 def settings() -> dict[str, str]:
-    """Of all ranks; the libraries are built before ranks with deadlines need them."""
-    return {
-        "SMDDP_NCCL_LIBRARY": str(fake_libraries() / "libnccl.so.2"),
-        "SMDDP_GPU_KERNELS": str(fake_libraries() / "libfake_kernels.so"),
-        # Memory of freed tensors is used again in the order of the stream, as CUDA's caching allocator does.
-        "FAKE_GPU_FREE": "stream",
-        "FAKE_GPU_COUNT": "2",
-    }
+    """Of all ranks."""
+    return fake_settings()
 
 
 def test_the_pretended_gpu_itself() -> None:
