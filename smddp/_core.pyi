@@ -87,6 +87,8 @@ class Config:
     ofi_provider: str
     gpu_collectives: str
     gpu_kernels: str
+    gpu_staging_bytes: int
+    gpu_open_tensors: bool
     nccl_paths: list[str]
     nccl_min_ctas: int
     nccl_max_ctas: int

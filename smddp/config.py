@@ -255,6 +255,8 @@ class Settings:
     ofi_provider: str = "auto"
     gpu_collectives: str = "auto"
     gpu_kernels: str = ""
+    gpu_staging_bytes: int = 64 * 1024**2
+    gpu_open_tensors: str = "on"
     nccl_library: str = ""
     nccl_min_ctas: int = 0
     nccl_max_ctas: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smddp.config_values import Setting, choice_of, parse_text, whole_up_to
+from smddp.config_values import Setting, choice_of, pages_up_to, parse_text, whole_up_to
 
 __all__ = ["GPU_SETTINGS"]
 
@@ -30,6 +30,27 @@ GPU_SETTINGS: tuple[Setting, ...] = (
         range="a path",
         help="The shared object with kernels for GPUs to use. Default: smddp's own, where it was built with CUDA's "
         "compiler.",
+    ),
+    Setting(
+        name="SMDDP_GPU_STAGING_BYTES",
+        field="gpu_staging_bytes",
+        default=64 * 1024**2,
+        parse=pages_up_to(1024, least=64),
+        range="64KiB..1024MiB",
+        help="Memory of the GPU that smddp's own kernels set aside for each rank and group, for tensors that the other "
+        "ranks cannot reach; the least of all ranks counts. What is larger than this goes in rounds, and ranks wait "
+        "for each other twice in each.",
+    ),
+    Setting(
+        name="SMDDP_GPU_OPEN_TENSORS",
+        field="gpu_open_tensors",
+        default="on",
+        parse=choice_of("on", "off"),
+        range="on, off",
+        help="Whether this rank lets the other ranks of its host open the memory in which its CUDA tensors lie (CUDA "
+        "IPC), so that smddp's own kernels read and write them in place. off: they are copied to and from memory set "
+        "aside. Memory that is freed while others have it open is not free on the GPU until the group has had some "
+        "collectives more.",
     ),
     Setting(
         name="SMDDP_NCCL_LIBRARY",

@@ -37,7 +37,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     plain = (
         *("transport", "host_id", "job_secret", "listen_address", "socket_ifname", "order", "partials"),
         *("algorithm", "ofi_provider", "stripe_bytes", "tcp_congestion", "chunk_bytes", "log_level", "log_file"),
-        *("gpu_collectives", "nccl_min_ctas", "nccl_max_ctas", "nccl_cta_policy"),
+        *("gpu_collectives", "gpu_staging_bytes", "nccl_min_ctas", "nccl_max_ctas", "nccl_cta_policy"),
     )
     values = {field: getattr(settings, field) for field in plain}
     values["topology"] = _encoded_topology(settings.topology)
@@ -45,6 +45,7 @@ def fill_native(config: NativeConfig, settings: Settings) -> NativeConfig:
     values["nccl_paths"] = _nccl_paths(settings.nccl_library)
     values["gpu_kernels"] = _kernels_path(settings.gpu_kernels)
     values["move_apart"] = settings.move_apart == "on"
+    values["gpu_open_tensors"] = settings.gpu_open_tensors == "on"
     for field in ("timeout", "slow_warning", "leave_grace"):
         values[field] = timedelta(seconds=getattr(settings, field))
     for field, value in values.items():

@@ -94,8 +94,8 @@ def whole_up_to(most: int) -> Callable[[str], int]:
 _UNITS = {"": 1, "k": 1024, "ki": 1024, "m": 1024**2, "mi": 1024**2}
 
 
-def pages_up_to(most: int) -> Callable[[str], int]:
-    """A size up to so many MiB, in whole pages."""
+def pages_up_to(most: int, least: int = 4) -> Callable[[str], int]:
+    """A size of `least` KiB up to `most` MiB, in whole pages."""
 
     def parse(value: str) -> int:
         match = re.fullmatch(r"\s*(\d+)\s*(k|ki|m|mi)?b?\s*", value.lower())
@@ -103,8 +103,8 @@ def pages_up_to(most: int) -> Callable[[str], int]:
             msg = "must be a number of bytes such as 262144 or 256KiB"
             raise ValueError(msg)
         size = int(match[1]) * _UNITS[match[2] or ""]
-        if not 4096 <= size <= most * 1024**2 or size % 4096 != 0:
-            msg = f"must be a multiple of 4096 between 4KiB and {most}MiB"
+        if not least * 1024 <= size <= most * 1024**2 or size % 4096 != 0:
+            msg = f"must be a multiple of 4096 between {least}KiB and {most}MiB"
             raise ValueError(msg)
         return size
 

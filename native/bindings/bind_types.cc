@@ -59,6 +59,8 @@ void bind_types(py::module_& module) {
       .def_readwrite("ofi_provider", &Config::ofi_provider)
       .def_readwrite("gpu_collectives", &Config::gpu_collectives)
       .def_readwrite("gpu_kernels", &Config::gpu_kernels)
+      .def_readwrite("gpu_staging_bytes", &Config::gpu_staging_bytes)
+      .def_readwrite("gpu_open_tensors", &Config::gpu_open_tensors)
       .def_readwrite("nccl_paths", &Config::nccl_paths)
       .def_readwrite("nccl_min_ctas", &Config::nccl_min_ctas)
       .def_readwrite("nccl_max_ctas", &Config::nccl_max_ctas)

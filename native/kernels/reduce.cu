@@ -1,5 +1,5 @@
 // Sums (and products, minima, ...) of the memory of several ranks, written to one of them or to
-// all.
+// all; and copies from one to others.
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -13,6 +13,7 @@
 
 #ifdef __CUDACC__
 #include "driver_abi.cuh"
+#include "side_by_side.cuh"
 #endif
 #include "element.cuh"
 
@@ -22,9 +23,63 @@ namespace {
 template <class Element>
 constexpr int kLanesOf = lanes_of(sizeof(typename Element::Stored),
                                   std::is_floating_point_v<typename Element::Computed>);
-/// Sources whose values a thread holds at once. Eight are a subtree of the canonical tree.
+/// Packs that a thread has on their way at once. Of eight sources they are a subtree of the
+/// canonical tree.
 constexpr int kSubtree = 8;
 constexpr int kMostThreads = 512;
+/// On a multiprocessor. One has 64 KiB on their way, where an H200's memory should need 22 KiB (4.8
+/// TB/s for 132 of them, 0.6 us away; not measured), and for two registers would have to be
+/// spilled.
+constexpr int kLeastBlocks = 1;
+constexpr int kPackBytes = 16;  // the most that a thread reads at once
+
+/// Where all of it is: what comes with the call, and what lines tell.
+struct Places {
+  const std::byte* in[kMostRanks];
+  std::byte* out[kMostRanks];
+};
+
+/// After what the line tells was read.
+__device__ bool holds(const ReduceArguments& call, const RankLine* line) {
+  if (line == nullptr) return true;
+  if (load_fresh(&line->given_up) == call.turn) return false;
+  if (load_fresh(&line->operation) == call.operation) return true;
+  if (load_fresh(call.left_out) == 0) store_fresh(call.left_out, call.round);
+  return false;
+}
+
+/// Lines lie in the host's memory, far away: the threads of a block each read one. Null where there
+/// is nothing that holds.
+__device__ void find(const ReduceArguments& call, Places& places) {
+  for (int k = static_cast<int>(threadIdx.x); k < kMostRanks; k += threads_side_by_side()) {
+    const bool asks_in = k < call.sources && call.in[k] == nullptr;
+    const bool asks_out = k < call.targets && call.out[k] == nullptr;
+    const RankLine* const from = asks_in ? &call.lines[call.first_source + k] : nullptr;
+    const RankLine* const to = asks_out ? &call.lines[call.first_target + k] : nullptr;
+    auto in = reinterpret_cast<std::uintptr_t>(call.in[k]);
+    auto out = reinterpret_cast<std::uintptr_t>(call.out[k]);
+    if (asks_in) in = load_fresh(&from->in);
+    if (asks_out) out = load_fresh(&to->out);
+    if (asks_in || asks_out) __threadfence_system();
+    places.in[k] = holds(call, from) ? reinterpret_cast<const std::byte*>(in) : nullptr;
+    places.out[k] = holds(call, to) ? reinterpret_cast<std::byte*>(out) : nullptr;
+  }
+}
+
+/// The bits of all places together; none: some is not known.
+__device__ std::uintptr_t bits_of(const ReduceArguments& call, const Places& places) {
+  std::uintptr_t bits = 0;
+  bool known = true;
+  for (int k = 0; k < call.sources; ++k) {
+    known = known && places.in[k] != nullptr;
+    bits |= reinterpret_cast<std::uintptr_t>(places.in[k]);
+  }
+  for (int k = 0; k < call.targets; ++k) {
+    known = known && places.out[k] != nullptr;
+    bits |= reinterpret_cast<std::uintptr_t>(places.out[k]);
+  }
+  return known ? bits : 0;
+}
 
 /// Some elements side by side, and read and written at once.
 template <class T, int kLanes>
@@ -79,8 +134,7 @@ class Values {
  public:
   using Stored = Pack<typename Element::Stored, kLanes>;
 
-  __device__ void load(const std::byte* from, std::uint64_t pack) {
-    const Stored stored = reinterpret_cast<const Stored*>(from)[pack];
+  __device__ explicit Values(const Stored& stored) {
 #pragma unroll
     for (int k = 0; k < kLanes; ++k) lane_[k] = Element::load(stored.lane[k]);
   }
@@ -116,33 +170,50 @@ class Values {
   Computed lane_[kLanes];
 };
 
+/// What lies side by side in `kSources` sources from `first` on, as far as there are so many.
+template <class Some, int kSources>
+__device__ void load(const ReduceArguments& call, const Places& places, int first,
+                     std::uint64_t pack, typename Some::Stored (&stored)[kSources]) {
+#pragma unroll
+  for (int k = 0; k < kSources; ++k) {
+    if (first + k < call.sources)
+      stored[k] = reinterpret_cast<const typename Some::Stored*>(places.in[first + k])[pack];
+  }
+}
+
+/// The canonical tree over `kCount` of them from `kFirst` on, of which `some` are there. They are
+/// widened as they are added, one branch after the other: that takes fewer registers.
+template <class Some, int kFirst, int kCount, int kSources>
+__device__ Some tree(const typename Some::Stored (&stored)[kSources], int some, ReduceOp op) {
+  if constexpr (kCount == 1) {
+    return Some{stored[kFirst]};
+  } else {
+    constexpr int kHalf = kCount / 2;
+    Some left = tree<Some, kFirst, kHalf>(stored, some, op);
+    if (kFirst + kHalf < some)
+      left.combine(op, tree<Some, kFirst + kHalf, kHalf>(stored, some, op));
+    return left;
+  }
+}
+
 /// The tree over kSubtree sources from `first` on, or as many as there are.
 template <class Some>
-__device__ Some subtree(const ReduceArguments& call, int first, std::uint64_t pack) {
-  Some values[kSubtree];
-#pragma unroll
-  for (int k = 0; k < kSubtree; ++k) {
-    if (first + k < call.sources) values[k].load(call.in[first + k], pack);
-  }
-#pragma unroll
-  for (int distance = 1; distance < kSubtree; distance *= 2) {
-#pragma unroll
-    for (int k = 0; k + distance < kSubtree; k += 2 * distance) {
-      if (first + k + distance < call.sources) values[k].combine(call.op, values[k + distance]);
-    }
-  }
-  return values[0];
+__device__ Some subtree(const ReduceArguments& call, const Places& places, int first,
+                        std::uint64_t pack) {
+  typename Some::Stored stored[kSubtree];
+  load<Some>(call, places, first, pack, stored);
+  return tree<Some, 0, kSubtree>(stored, call.sources - first, call.op);
 }
 
 /// The tree over all sources: at most four subtrees, of which the first two make a pair.
 template <class Some>
-__device__ Some tree(const ReduceArguments& call, std::uint64_t pack) {
+__device__ Some whole_tree(const ReduceArguments& call, const Places& places, std::uint64_t pack) {
   static_assert(kMostRanks <= 4 * kSubtree);
-  Some last = subtree<Some>(call, 0, pack);
+  Some last = subtree<Some>(call, places, 0, pack);
   Some pair = last;  // of the first two subtrees, once there is a third
 #pragma unroll 1
   for (int first = kSubtree; first < call.sources; first += kSubtree) {
-    const Some next = subtree<Some>(call, first, pack);
+    const Some next = subtree<Some>(call, places, first, pack);
     if (first == 2 * kSubtree) {
       pair = last;
       last = next;
@@ -155,33 +226,93 @@ __device__ Some tree(const ReduceArguments& call, std::uint64_t pack) {
   return pair;
 }
 
-/// Packs from `first` on, as many as the count of elements has.
-template <class Element, int kLanes>
-__device__ void reduce_packs(const ReduceArguments& call, std::uint64_t first) {
-  using Stored = typename Values<Element, kLanes>::Stored;
-  const std::uint64_t threads = static_cast<std::uint64_t>(gridDim.x) * blockDim.x;
-  const std::uint64_t thread = static_cast<std::uint64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  for (std::uint64_t pack = first + thread; pack < call.count / kLanes; pack += threads) {
-    auto value = tree<Values<Element, kLanes>>(call, pack);
-    if (call.op == ReduceOp::kAverage) value.divide(call.sources);
-    const Stored result = value.stored();
-    for (int k = 0; k < call.targets; ++k) reinterpret_cast<Stored*>(call.out[k])[pack] = result;
+template <class Some>
+__device__ void store(const ReduceArguments& call, const Places& places, std::uint64_t pack,
+                      Some value) {
+  if (call.op == ReduceOp::kAverage) value.divide(call.sources);
+  const typename Some::Stored result = value.stored();
+  for (int k = 0; k < call.targets; ++k)
+    reinterpret_cast<typename Some::Stored*>(places.out[k])[pack] = result;
+}
+
+struct Threads {
+  std::uint64_t count = static_cast<std::uint64_t>(gridDim.x) * blockDim.x;
+  std::uint64_t own = static_cast<std::uint64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+};
+
+/// Packs from `first` to `end`, of any number of sources.
+template <class Some>
+__device__ void reduce_many(const ReduceArguments& call, const Places& places, std::uint64_t first,
+                            std::uint64_t end) {
+  const Threads threads;
+  for (std::uint64_t pack = first + threads.own; pack < end; pack += threads.count)
+    store(call, places, pack, whole_tree<Some>(call, places, pack));
+}
+
+/// The same of up to kSources sources. The fewer they are, the more packs a thread has on their way
+/// at once: it is their bytes that keep the memory busy.
+template <class Some, int kSources>
+__device__ void reduce_few(const ReduceArguments& call, const Places& places, std::uint64_t first,
+                           std::uint64_t end) {
+  constexpr int kPacks = kSubtree / kSources;
+  const Threads threads;
+  for (std::uint64_t pack = first + threads.own; pack < end; pack += kPacks * threads.count) {
+    typename Some::Stored stored[kPacks][kSources];
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      const std::uint64_t at = pack + k * threads.count;
+      if (at < end) load<Some>(call, places, 0, at, stored[k]);
+    }
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      const std::uint64_t at = pack + k * threads.count;
+      if (at < end)
+        store(call, places, at, tree<Some, 0, kSources>(stored[k], call.sources, call.op));
+    }
   }
 }
 
 template <class Element>
 __device__ void reduce(const ReduceArguments& call) {
-  constexpr int kLanes = kLanesOf<Element>;
-  if (!call.aligned) return reduce_packs<Element, 1>(call, 0);
-  reduce_packs<Element, kLanes>(call, 0);
-  reduce_packs<Element, 1>(call, call.count / kLanes * kLanes);
+  using Wide = Values<Element, kLanesOf<Element>>;
+  __shared__ Places places;
+  find(call, places);
+  __syncthreads();
+  const std::uintptr_t bits = bits_of(call, places);
+  if (bits == 0) return;
+  const std::uint64_t packs = bits % kPackBytes == 0 ? call.count / kLanesOf<Element> : 0;
+  if (call.sources > kSubtree) {
+    reduce_many<Wide>(call, places, 0, packs);
+  } else if (call.sources > 2) {
+    reduce_few<Wide, kSubtree>(call, places, 0, packs);
+  } else {
+    reduce_few<Wide, 2>(call, places, 0, packs);
+  }
+  reduce_many<Values<Element, 1>>(call, places, packs * kLanesOf<Element>, call.count);
+}
+
+/// Bytes as they are, in the widest packs that fit.
+__device__ void copy_bytes(const ReduceArguments& call) {
+  using Word = Plain<std::uint32_t>;
+  constexpr std::uint64_t kWord = sizeof(Word::Stored);
+  __shared__ Places places;
+  find(call, places);
+  __syncthreads();
+  const std::uintptr_t bits = bits_of(call, places);
+  if (bits == 0) return;
+  const std::uint64_t packs = bits % kPackBytes == 0 ? call.count / kPackBytes : 0;
+  const std::uint64_t words = bits % kWord == 0 ? call.count / kWord : 0;
+  reduce_few<Values<Word, kPackBytes / kWord>, 1>(call, places, 0, packs);
+  reduce_few<Values<Word, 1>, 1>(call, places, packs * (kPackBytes / kWord), words);
+  reduce_few<Values<Plain<std::uint8_t>, 1>, 1>(call, places, words * kWord, call.count);
 }
 
 }  // namespace
 }  // namespace smddp::cuda
 
 #define SMDDP_REDUCE(name, ...)                                                  \
-  extern "C" __global__ void __launch_bounds__(smddp::cuda::kMostThreads)        \
+  extern "C" __global__ void __launch_bounds__(smddp::cuda::kMostThreads,        \
+                                               smddp::cuda::kLeastBlocks)        \
       reduce_##name(const __grid_constant__ smddp::cuda::ReduceArguments call) { \
     smddp::cuda::reduce<smddp::cuda::__VA_ARGS__>(call);                         \
   }
@@ -201,3 +332,8 @@ SMDDP_REDUCE(uint64, Plain<std::uint64_t>)
 SMDDP_REDUCE(bool, Bool)
 SMDDP_REDUCE(float8_e4m3fn, Float8<__NV_E4M3>)
 SMDDP_REDUCE(float8_e5m2, Float8<__NV_E5M2>)
+
+extern "C" __global__ void __launch_bounds__(smddp::cuda::kMostThreads, smddp::cuda::kLeastBlocks)
+    copy_bytes(const __grid_constant__ smddp::cuda::ReduceArguments call) {
+  smddp::cuda::copy_bytes(call);
+}

@@ -38,7 +38,7 @@ def test_through_host_memory(module: str, ranks: int, run_ranks: RunRanks, seed:
 
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, "large"])
 @pytest.mark.usefixtures("kernels")
 def test_by_our_kernels_on_one_gpu(
     module: str, ranks: int, one_gpu: dict[str, str], run_ranks: RunRanks, seed: int
@@ -49,7 +49,7 @@ def test_by_our_kernels_on_one_gpu(
 
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, "large"])
 @pytest.mark.usefixtures("kernels")
 def test_by_our_kernels_on_gpus_of_their_own(
     module: str, ranks: int, torch_with_cuda: int, run_ranks: RunRanks, seed: int

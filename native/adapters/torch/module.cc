@@ -57,6 +57,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("ofi_provider", &smddp::Config::ofi_provider)
       .def_readwrite("gpu_collectives", &smddp::Config::gpu_collectives)
       .def_readwrite("gpu_kernels", &smddp::Config::gpu_kernels)
+      .def_readwrite("gpu_staging_bytes", &smddp::Config::gpu_staging_bytes)
+      .def_readwrite("gpu_open_tensors", &smddp::Config::gpu_open_tensors)
       .def_readwrite("nccl_paths", &smddp::Config::nccl_paths)
       .def_readwrite("nccl_min_ctas", &smddp::Config::nccl_min_ctas)
       .def_readwrite("nccl_max_ctas", &smddp::Config::nccl_max_ctas)

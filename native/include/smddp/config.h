@@ -29,8 +29,11 @@ struct Config {
   std::string ofi_provider = "auto";     ///< libfabric's provider for transport ofi
   std::string gpu_collectives = "auto";  ///< on CUDA tensors: auto, nccl, ipc, host, hierarchical
   std::string gpu_kernels;               ///< shared object with our kernels; empty: there is none
-  std::vector<std::string> nccl_paths;   ///< where to look for NCCL, unless it is loaded already
-  int nccl_min_ctas = 0;                 ///< of each of its kernels; 0: NCCL's choice
+  /// That our kernels set aside on the GPU for each group; the least of all ranks counts.
+  std::size_t gpu_staging_bytes = std::size_t{64} << 20;
+  bool gpu_open_tensors = true;  ///< our kernels read and write other ranks' tensors in place
+  std::vector<std::string> nccl_paths;  ///< where to look for NCCL, unless it is loaded already
+  int nccl_min_ctas = 0;                ///< of each of its kernels; 0: NCCL's choice
   int nccl_max_ctas = 0;
   std::string nccl_cta_policy = "default";         ///< or efficiency, zero
   std::chrono::milliseconds timeout{300'000};      ///< for operations that bring none

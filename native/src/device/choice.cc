@@ -159,6 +159,7 @@ std::vector<std::byte> encode(const GpuFacts& facts) {
   bytes[56] = static_cast<std::byte>(facts.gpu.capability);
   bytes[57] = static_cast<std::byte>(facts.wanted);
   bytes[58] = static_cast<std::byte>(facts.shares_gpus);
+  std::memcpy(bytes.data() + 64, &facts.staging, 8);
   return bytes;
 }
 
@@ -173,6 +174,7 @@ GpuFacts decode_gpu_facts(std::span<const std::byte> bytes) {
   facts.gpu.capability = static_cast<int>(bytes[56]);
   facts.wanted = static_cast<GpuCollectives>(bytes[57]);
   facts.shares_gpus = bytes[58] != std::byte{0};
+  std::memcpy(&facts.staging, bytes.data() + 64, 8);
   return facts;
 }
 

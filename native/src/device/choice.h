@@ -25,12 +25,13 @@ struct GpuFacts {
   cuda::Identity gpu{};
   std::uint64_t machine = 0;  ///< equal for ranks on one machine, whatever hosts they take it for
   std::uint64_t process = 0;  ///< equal for ranks that are threads of one process
+  std::uint64_t staging = 0;  ///< bytes that it would set aside on its GPU for our kernels
   std::int32_t nccl_version = 0;     ///< 0: it has none
   std::int32_t kernels_version = 0;  ///< of our kernels; 0: it has none
   GpuCollectives wanted = GpuCollectives::kAuto;
   bool shares_gpus = false;  ///< its NCCL is to serve ranks on one GPU too
 
-  static constexpr std::size_t kBytes = 64;
+  static constexpr std::size_t kBytes = 72;
 };
 std::vector<std::byte> encode(const GpuFacts& facts);
 GpuFacts decode_gpu_facts(std::span<const std::byte> bytes);

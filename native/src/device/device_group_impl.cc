@@ -5,6 +5,7 @@
 #include "base/fork_guard.h"
 #include "base/rank_label.h"
 #include "device/pieces.h"
+#include "device/streams_wait.h"
 #include "engine/communicator_impl.h"
 #include "engine/request_check.h"
 #include "plan/traits.h"
@@ -163,7 +164,11 @@ Work DeviceGroupImpl::submit_captured(Request request, cuda::Stream stream) {
   const bool can_be_captured = is_alone() || (member_ != nullptr && member_->can_be_captured());
   if (!can_be_captured || !stays_on_gpu(request)) return refuse_capture(request);
   const std::lock_guard lock{order_};
-  if (member_ != nullptr) member_->set_captured();
+  if (member_ != nullptr) {
+    static const StreamsWait& for_good = *new StreamsWait;  // nobody knows when graphs run
+    static_cast<void>(for_good);
+    member_->set_captured();
+  }
   // While NCCL makes connections, so that the dead are noticed.
   members_->set_waiting(true);
   const Deadline deadline = Deadline::after(request.timeout);

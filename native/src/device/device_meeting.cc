@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kAddsFloat8 = 9;  // sm_90
 constexpr std::chrono::seconds kTrialTime{10};
+constexpr std::size_t kLeastStaging = 65'536;  // pieces of it for all ranks
+constexpr std::size_t kPage = 4096;
 
 /// Joining NCCL, and then a barrier: who is through it knows that all have joined.
 class Join final : public DevicePart {
@@ -47,11 +49,24 @@ int cta_policy_of(const std::string& name) {
   return name == "zero" ? 2 : nccl::Config::kUnset;
 }
 
+/// What a rank tells the others of their memory.
+struct Verdict {
+  std::uint64_t is_good = 0;                   ///< not 0: it reaches theirs
+  cuda::Address slabs[cuda::kMostRanks] = {};  ///< where its GPU has the slabs of its host's ranks
+};
+Verdict verdict_of(const std::vector<std::byte>& verdicts, Rank rank) {
+  Verdict verdict;
+  std::memcpy(&verdict, verdicts.data() + static_cast<std::size_t>(rank) * sizeof(verdict),
+              sizeof(verdict));
+  return verdict;
+}
+
 int unset_if_zero(int ctas) { return ctas == 0 ? nccl::Config::kUnset : ctas; }
 
 }  // namespace
 
 Status DeviceMeeting::go_on(Communicator& members) {
+  if (!waiting_) waiting_.emplace();
   while (step_ != Step::kMet) {
     if (!pending_) SMDDP_RETURN_IF_ERROR(begin(members));
     if (wanted_ == GpuCollectives::kHost) break;
@@ -59,6 +74,7 @@ Status DeviceMeeting::go_on(Communicator& members) {
     pending_.reset();
     SMDDP_RETURN_IF_ERROR(end(members));
   }
+  waiting_.reset();
   return {};
 }
 
@@ -66,6 +82,7 @@ void DeviceMeeting::give_up() {
   if (ipc_ != nullptr) ipc_->abort();
   if (member_ != nullptr) member_->abort();
   ipc_.reset();
+  waiting_.reset();
 }
 
 Status DeviceMeeting::begin(Communicator& members) {
@@ -85,9 +102,13 @@ Status DeviceMeeting::begin_facts(Communicator& members) {
   const Result<GpuCollectives> wanted = parse_gpu_collectives(config_.gpu_collectives);
   if (!wanted.ok()) return wanted.status();
   wanted_ = wanted.value();
+  if (config_.gpu_staging_bytes < kLeastStaging || config_.gpu_staging_bytes % kPage != 0)
+    return {StatusCode::kConfig,
+            "gpu_staging_bytes must be a multiple of 4096, and at least 65536"};
   GpuFacts facts{.gpu = gpu_->identity(),
                  .machine = this_machine(options_.rank),
                  .process = this_process(),
+                 .staging = config_.gpu_staging_bytes,
                  .wanted = wanted_,
                  .shares_gpus = nccl_shares_gpus()};
   if (wanted_ != GpuCollectives::kHost) {
@@ -133,6 +154,7 @@ Status DeviceMeeting::end(const Communicator& members) {
   if (was_trial) {
     member_ = std::move(ipc_);
   } else {
+    learn_slabs();
     step_ = Step::kTry;
   }
   return {};
@@ -149,6 +171,8 @@ Status DeviceMeeting::choose_from_facts(const Communicator& members) {
   // One rank on each host has nobody to reduce with before it goes to the others.
   if (choice_.way == GpuCollectives::kHierarchical && placement_.hosts() == options_.world)
     choice_ = {};
+  terms_.opens_tensors = config_.gpu_open_tensors;
+  for (const GpuFacts& one : facts) terms_.staging = std::min(terms_.staging, one.staging);
   adds_float8_ = std::all_of(facts.begin(), facts.end(),
                              [](const GpuFacts& one) { return one.gpu.capability >= kAddsFloat8; });
   if (choice_.way == GpuCollectives::kHost && !choice_.why_not.empty()) warn(choice_.why_not);
@@ -187,7 +211,7 @@ Result<std::vector<std::byte>> DeviceMeeting::card() {
     std::memcpy(card.data(), id.value().bytes.data(), card.size());
     return card;
   }
-  auto member = IpcMember::create(gpu_, *kernels_, place_inside());
+  auto member = IpcMember::create(gpu_, *kernels_, place_inside(), terms_);
   if (member.ok()) {
     ipc_ = std::move(member).value();
     return ipc_->card();
@@ -251,19 +275,30 @@ Status DeviceMeeting::try_out(Communicator& members) {
 
 void DeviceMeeting::tell(Communicator& members, const Status& outcome) {
   if (!outcome.ok()) log_line(LogLevel::kWarn, "GPU memory of other ranks: " + outcome.message());
-  mine_.assign(1, static_cast<std::byte>(outcome.ok()));
-  verdicts_.resize(static_cast<std::size_t>(options_.world));
+  Verdict verdict{.is_good = outcome.ok()};
+  if (outcome.ok()) std::ranges::copy(ipc_->reached(), verdict.slabs);
+  mine_.resize(sizeof(verdict));
+  std::memcpy(mine_.data(), &verdict, sizeof(verdict));
+  verdicts_.resize(sizeof(verdict) * static_cast<std::size_t>(options_.world));
   pending_ = members.submit({.collective = Collective::kAllGather,
                              .in = mine_.data(),
                              .out = verdicts_.data(),
-                             .count = 1,
+                             .count = mine_.size(),
                              .name = "reaching the memory of GPUs"});
 }
 
+void DeviceMeeting::learn_slabs() {
+  const std::vector<Rank> ranks = ranks_inside();
+  for (std::size_t peer = 0; peer < ranks.size(); ++peer) {
+    const Verdict theirs = verdict_of(verdicts_, ranks[peer]);
+    ipc_->set_slab_at(static_cast<Rank>(peer), theirs.slabs[place_inside().rank]);
+  }
+}
+
 Result<bool> DeviceMeeting::can_all() {
-  const auto failed = std::find(verdicts_.begin(), verdicts_.end(), std::byte{0});
-  if (failed == verdicts_.end()) return true;
-  const auto rank = static_cast<Rank>(failed - verdicts_.begin());
+  Rank rank = 0;
+  while (rank < options_.world && verdict_of(verdicts_, rank).is_good != 0) ++rank;
+  if (rank == options_.world) return true;
   const std::string why = "rank " + std::to_string(label_of(options_.labels, rank)) +
                           " cannot use the memory of the others' GPUs";
   if (wanted_ != GpuCollectives::kAuto)

@@ -15,6 +15,7 @@
 #include "device/ipc_member.h"
 #include "device/nccl_member.h"
 #include "device/stream_member.h"
+#include "device/streams_wait.h"
 #include "provider/cuda/gpu.h"
 #include "topology/placement.h"
 
@@ -55,6 +56,7 @@ class DeviceMeeting {
   Status try_out(Communicator& members);
   /// All ranks learn whether this one could.
   void tell(Communicator& members, const Status& outcome);
+  void learn_slabs();
   /// Nobody goes a way that one cannot. Whether all can.
   Result<bool> can_all();
   nccl::Membership membership() const;
@@ -66,16 +68,18 @@ class DeviceMeeting {
   const std::shared_ptr<const cuda::Gpu> gpu_;
   const CommunicatorOptions& options_;
   const Config& config_;
+  std::optional<StreamsWait> waiting_;  ///< while they meet: joining, and trials, wait for others
   Step step_ = Step::kFacts;
   GpuCollectives wanted_ = GpuCollectives::kAuto;
   std::optional<Work> pending_;  ///< of the step
   std::vector<std::byte> mine_;
   std::vector<std::byte> facts_;
   std::vector<std::byte> cards_;     ///< of all ranks
-  std::vector<std::byte> verdicts_;  ///< of all ranks: 1 where it reaches the others
+  std::vector<std::byte> verdicts_;  ///< of all ranks: whether they reach the others, and where
   Placement placement_ = Placement::one_host(1);
   GpuChoice choice_;
   bool adds_float8_ = false;
+  IpcTerms terms_;
   std::optional<nccl::Library> nccl_;
   std::optional<cuda::KernelImage> kernels_;
   std::shared_ptr<IpcMember> ipc_;

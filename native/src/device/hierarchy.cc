@@ -112,6 +112,9 @@ Status Hierarchy::exchange(const Request& request, cuda::Stream stream, const En
 
 std::shared_ptr<StagedOperation> Hierarchy::staged(Request piece, StagedOperation::Extent extent,
                                                    const Ends& ends, StagedMoves moves) {
+  // The ranks of this host hear of a failure as they give up; those of others would take what is
+  // left in its place for a result.
+  moves.check = [inside = inside_] { return inside->check_results(inside->mark()); };
   return std::make_shared<StagedOperation>(ends.owner, gpu_, std::move(piece), extent,
                                            ends.on_failure, std::move(moves));
 }

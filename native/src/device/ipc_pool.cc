@@ -1,7 +1,6 @@
 #include "device/ipc_pool.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -19,6 +18,7 @@ struct Card {
   std::byte* slab_address;     ///< in its process
   std::uint64_t process;       ///< not 0
   std::uint64_t words_offset;  ///< in its process's registered memory
+  std::uint64_t staging;
   std::uint32_t turn;
   std::uint32_t reserved;
 };
@@ -31,8 +31,7 @@ struct Returned {
 
   bool is_free() const {
     return std::all_of(writers.begin(), writers.end(), [&](Rank writer) {
-      return std::atomic_ref{slot->line(writer).closed}.load(std::memory_order_acquire) ==
-             slot->turn();
+      return load(slot->words().closed[writer]) == slot->turn();
     });
   }
 };
@@ -57,11 +56,14 @@ Result<std::unique_ptr<IpcPeer>> open_peer(const std::shared_ptr<const cuda::Gpu
   auto peer = std::make_unique<IpcPeer>();
   const bool is_here = card.process == this_process();
   const auto heap = is_here ? RegisteredHeap::known()->bytes() : memory.bytes;
-  if (card.words_offset + IpcSlot::kWordsBytes > heap.size())
+  if (card.words_offset + IpcWords::bytes() > heap.size())
     return Status{StatusCode::kSystem, "another rank's registered memory is out of reach"};
   peer->owner = memory.owner;
-  peer->words = heap.data() + card.words_offset;
-  Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu, peer->words, IpcSlot::kWordsBytes);
+  std::byte* const words = heap.data() + card.words_offset;
+  peer->words = reinterpret_cast<IpcWords*>(words);
+  peer->process = card.process;
+  peer->slab.staging = card.staging;
+  Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu, words, IpcWords::bytes());
   if (!pinned.ok()) return pinned.status();
   peer->pinned = std::move(pinned).value();
   if (is_here) {
@@ -85,27 +87,28 @@ std::uint64_t this_process() {
   return number;
 }
 
-Result<std::unique_ptr<IpcSlot>> IpcSlot::create(std::shared_ptr<const cuda::Gpu> gpu) {
-  Result<RegisteredBlock> words = RegisteredBlock::allocate(kWordsBytes + kSpareBytes);
+Result<std::unique_ptr<IpcSlot>> IpcSlot::create(std::shared_ptr<const cuda::Gpu> gpu,
+                                                 std::size_t staging) {
+  Result<RegisteredBlock> words = RegisteredBlock::allocate(IpcWords::bytes() + kSpareBytes);
   if (!words.ok()) return words.status();
-  std::unique_ptr<IpcSlot> slot{new IpcSlot{std::move(gpu), std::move(words).value()}};
+  std::unique_ptr<IpcSlot> slot{new IpcSlot{std::move(gpu), std::move(words).value(), staging}};
   const Status filled = slot->fill();
   if (filled.ok()) return slot;
-  if (slot->slab_ != nullptr) slot->gpu_->free(slot->slab_);
+  if (slot->slab_.base != nullptr) slot->gpu_->free(slot->slab_.base);
   return filled;
 }
 
 Status IpcSlot::fill() {
-  Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu_, words_.data(), kWordsBytes);
+  Result<cuda::PinnedRange> pinned = cuda::PinnedRange::pin(gpu_, words_.data(), IpcWords::bytes());
   if (!pinned.ok()) return pinned.status();
   pinned_ = std::move(pinned).value();
   Result<cuda::PinnedRange> spare = cuda::PinnedRange::pin(gpu_, this->spare(), kSpareBytes);
   if (!spare.ok()) return spare.status();
   pinned_spare_ = std::move(spare).value();
-  const Result<std::byte*> slab = gpu_->allocate(IpcSlab::kBytes);
+  const Result<std::byte*> slab = gpu_->allocate(IpcSlab::bytes(slab_.staging));
   if (!slab.ok()) return slab.status();
-  slab_ = slab.value();
-  const Result<cuda::IpcHandle> handle = gpu_->share(slab_);
+  slab_.base = slab.value();
+  const Result<cuda::IpcHandle> handle = gpu_->share(slab_.base);
   if (!handle.ok()) return handle.status();
   handle_ = handle.value();
   return {};
@@ -113,27 +116,29 @@ Status IpcSlot::fill() {
 
 void IpcSlot::begin_turn() noexcept {
   ++turn_;
-  std::memset(words_.data(), 0, kWordsBytes);
+  std::memset(words_.data(), 0, IpcWords::bytes());
 }
 
 std::vector<std::byte> IpcSlot::card() const {
   const std::byte* const heap = RegisteredHeap::known()->bytes().data();
   const Card card{.slab = handle_,
-                  .slab_address = slab_,
+                  .slab_address = slab_.base,
                   .process = this_process(),
                   .words_offset = static_cast<std::uint64_t>(words_.data() - heap),
+                  .staging = slab_.staging,
                   .turn = turn_};
   std::vector<std::byte> bytes(sizeof(card));
   std::memcpy(bytes.data(), &card, sizeof(card));
   return bytes;
 }
 
-Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu) {
+Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu, std::size_t staging) {
   {
     const std::lock_guard lock{state().mutex};
     auto& returned = state().returned;
     const auto free = std::find_if(returned.begin(), returned.end(), [&](const Returned& one) {
-      return one.slot->gpu() == gpu->ordinal() && one.is_free();
+      return one.slot->gpu() == gpu->ordinal() && one.slot->slab().staging == staging &&
+             one.is_free();
     });
     if (free != returned.end()) {
       IpcSlot* const slot = free->slot;
@@ -142,7 +147,7 @@ Result<IpcSlot*> IpcPool::take(const std::shared_ptr<const cuda::Gpu>& gpu) {
       return slot;
     }
   }
-  Result<std::unique_ptr<IpcSlot>> made = IpcSlot::create(gpu);
+  Result<std::unique_ptr<IpcSlot>> made = IpcSlot::create(gpu, staging);
   if (!made.ok()) return made.status();
   const std::lock_guard lock{state().mutex};
   state().slots.push_back(std::move(made).value());

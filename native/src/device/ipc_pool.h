@@ -10,7 +10,7 @@
 #include "smddp/registered.h"
 #include "smddp/types.h"
 
-#include "device/ipc_rounds.h"
+#include "device/ipc_words.h"
 #include "provider/cuda/gpu.h"
 #include "provider/cuda/pinned_range.h"
 
@@ -19,10 +19,22 @@ namespace smddp {
 /// Differs between processes.
 std::uint64_t this_process();
 
-/// What one rank tells another one; on a line of its own in the other's words.
-struct alignas(64) IpcLine {
-  std::uint32_t word;    ///< how far it has come; its streams write it
-  std::uint32_t closed;  ///< of which turn it does not use the other's memory any more
+/// A rank's memory on its GPU that all ranks of a host reach.
+struct IpcSlab {
+  static constexpr std::size_t kEager = std::size_t{128} << 10;
+  static constexpr std::size_t kSpare = std::size_t{512} << 10;
+
+  std::byte* base = nullptr;
+  std::size_t staging = 0;  ///< bytes
+
+  static constexpr std::size_t bytes(std::size_t staging) { return staging + 2 * kEager + kSpare; }
+  /// For what others read or write, where they do not reach the user's memory.
+  std::byte* stage() const { return base; }
+  /// For little, in two halves that are used in turn.
+  std::byte* eager(int half) const {
+    return base + staging + static_cast<std::size_t>(half) * kEager;
+  }
+  std::byte* spare() const { return base + staging + 2 * kEager; }  ///< for trials
 };
 
 /// Memory of this process that the other ranks of its host reach, for one group at a time: a slab
@@ -30,25 +42,21 @@ struct alignas(64) IpcLine {
 /// again: making and ending such memory may wait for streams, and these for other ranks.
 class IpcSlot {
  public:
-  static constexpr std::size_t kWordsBytes = 4096;
   static constexpr std::size_t kSpareBytes = IpcSlab::kSpare;  ///< as much as of the slab
-  static_assert(cuda::kMostRanks * sizeof(IpcLine) <= kWordsBytes);
   /// What a rank tells the others, so that they reach it; zeros where there is none.
-  static constexpr std::size_t kCardBytes = 96;
+  static constexpr std::size_t kCardBytes = 104;
 
-  static Result<std::unique_ptr<IpcSlot>> create(std::shared_ptr<const cuda::Gpu> gpu);
+  /// `staging`: bytes for that on the GPU.
+  static Result<std::unique_ptr<IpcSlot>> create(std::shared_ptr<const cuda::Gpu> gpu,
+                                                 std::size_t staging);
 
   int gpu() const noexcept { return gpu_->ordinal(); }
-  IpcSlab slab() const noexcept { return {slab_}; }
-  IpcLine& line(Rank writer) const noexcept {
-    return reinterpret_cast<IpcLine*>(words_.data())[writer];
-  }
-  /// Of that line's word, as the GPU sees it.
-  cuda::Address address(Rank writer) const noexcept {
-    return pinned_.address() + static_cast<std::size_t>(writer) * sizeof(IpcLine);
-  }
+  IpcSlab slab() const noexcept { return slab_; }
+  IpcWords& words() const noexcept { return *reinterpret_cast<IpcWords*>(words_.data()); }
+  /// Of the words, as the GPU sees them.
+  cuda::Address address() const noexcept { return pinned_.address(); }
   /// Pinned memory that only this process uses.
-  std::byte* spare() const noexcept { return words_.data() + kWordsBytes; }
+  std::byte* spare() const noexcept { return words_.data() + IpcWords::bytes(); }
 
   /// A group takes it: all words are zero, and what others still tell of earlier turns does not
   /// count.
@@ -57,15 +65,15 @@ class IpcSlot {
   std::vector<std::byte> card() const;
 
  private:
-  IpcSlot(std::shared_ptr<const cuda::Gpu> gpu, RegisteredBlock words)
-      : gpu_(std::move(gpu)), words_(std::move(words)) {}
+  IpcSlot(std::shared_ptr<const cuda::Gpu> gpu, RegisteredBlock words, std::size_t staging)
+      : gpu_(std::move(gpu)), words_(std::move(words)), slab_{.staging = staging} {}
   Status fill();
 
   const std::shared_ptr<const cuda::Gpu> gpu_;
   RegisteredBlock words_;
   cuda::PinnedRange pinned_;
   cuda::PinnedRange pinned_spare_;
-  std::byte* slab_ = nullptr;
+  IpcSlab slab_;
   cuda::IpcHandle handle_{};
   std::uint32_t turn_ = 0;
 };
@@ -73,16 +81,18 @@ class IpcSlot {
 /// Another rank's slot, as this process reaches it.
 struct IpcPeer {
   std::shared_ptr<void> owner{};  ///< keeps `words` mapped
-  std::byte* words = nullptr;
+  IpcWords* words = nullptr;
   cuda::PinnedRange pinned{};
   IpcSlab slab{};
+  std::uint64_t process = 0;  ///< which it is in
 };
 
 /// This process's slots, and those it has reached. Nothing of it ends before the process does:
 /// others may still use it. Thread-safe.
 class IpcPool {
  public:
-  static Result<IpcSlot*> take(const std::shared_ptr<const cuda::Gpu>& gpu);
+  /// With that much for staging.
+  static Result<IpcSlot*> take(const std::shared_ptr<const cuda::Gpu>& gpu, std::size_t staging);
   /// Free once each of `writers` has said that it has closed it in this turn.
   static void give_back(IpcSlot* slot, std::vector<Rank> writers);
 

@@ -1,7 +1,8 @@
 #include "device/ipc_rounds.h"
 
-#include <array>
+#include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "plan/traits.h"
 #include "provider/cuda/kernels.h"
@@ -12,20 +13,24 @@ namespace {
 /// Of pieces and slices, so that kernels can read and write 16 bytes at once.
 constexpr std::size_t kAlignment = 256;
 
-/// Up to here each rank adds everything up for itself ("one-shot" instead of "two-shot"), so that
-/// ranks wait for each other once. Not measured yet.
-constexpr std::size_t kOneShotBytes = 128 * 1024;
+/// Whether ranks get or bring different parts, so that a round takes a piece of each.
+bool is_in_pieces(Collective collective) {
+  return collective == Collective::kReduceScatter || collective == Collective::kScatter ||
+         collective == Collective::kAllGather || collective == Collective::kGather;
+}
 
 }  // namespace
 
-IpcRounds::IpcRounds(const Request& request, HostPlace place, const std::vector<IpcSlab>& slabs)
+IpcRounds::IpcRounds(const Request& request, HostPlace place, IpcReach reach)
     : request_(request),
       place_(place),
-      slabs_(slabs),
+      reach_(std::move(reach)),
       width_(size_of(request.dtype)),
-      piece_(IpcSlab::kChunk / static_cast<std::size_t>(place.ranks) / kAlignment * kAlignment),
-      step_((is_in_pieces() ? piece_ : IpcSlab::kChunk) / width_),
-      count_((largest() + step_ - 1) / step_) {}
+      piece_(own().staging / static_cast<std::size_t>(place.ranks) / kAlignment * kAlignment),
+      step_((is_in_pieces(request.collective) ? piece_ : own().staging) / width_),
+      count_((largest() + step_ - 1) / step_) {
+  if (!is_one_shot()) find_shown();
+}
 
 // How many rounds the others have in an all_to_all, a rank cannot tell: each has counts of its own.
 bool IpcRounds::serves(const Request& request) {
@@ -33,10 +38,41 @@ bool IpcRounds::serves(const Request& request) {
   return request.collective != Collective::kBarrier && request.collective != Collective::kAllToAll;
 }
 
-/// Whether ranks get different parts of what a rank brings.
-bool IpcRounds::is_in_pieces() const {
-  return request_.collective == Collective::kReduceScatter ||
-         request_.collective == Collective::kScatter;
+/// Whether each rank adds everything up for itself ("one-shot" instead of "two-shot"): ranks wait
+/// for each other once then, and read what they bring in copies of it.
+bool IpcRounds::is_one_shot() const {
+  return request_.collective == Collective::kAllReduce &&
+         request_.count * width_ <= IpcSlab::kEager;
+}
+
+/// Which of the user's memory the others would use, and whether they reach it.
+void IpcRounds::find_shown() {
+  const auto find = [&](const void* memory, std::size_t elements) {
+    return reach_.view(static_cast<const std::byte*>(memory), elements * width_);
+  };
+  switch (request_.collective) {
+    case Collective::kAllReduce:
+      in_ = find(request_.in, request_.count);
+      out_ = request_.in == request_.out ? in_ : find(request_.out, request_.count);
+      return;
+    case Collective::kReduce:
+      if (!is_root()) in_ = find(request_.in, request_.count);
+      return;
+    case Collective::kReduceScatter:
+      in_ = find(request_.in, total());
+      return;
+    case Collective::kAllGather:
+      out_ = find(request_.out, total());
+      return;
+    case Collective::kBroadcast:
+      if (is_root()) in_ = find(source(), request_.count);
+      return;
+    case Collective::kGather:
+      if (is_root()) out_ = find(request_.out, total());
+      return;
+    default:
+      if (is_root()) in_ = find(request_.in, total());
+  }
 }
 
 std::size_t IpcRounds::count_of(Rank rank) const {
@@ -47,6 +83,8 @@ std::size_t IpcRounds::begin_of(Rank rank) const {
   if (request_.counts.empty()) return static_cast<std::size_t>(rank) * request_.count;
   return std::accumulate(request_.counts.begin(), request_.counts.begin() + rank, std::size_t{0});
 }
+
+std::size_t IpcRounds::total() const { return begin_of(place_.ranks); }
 
 std::size_t IpcRounds::largest() const {
   if (request_.counts.empty()) return request_.count;
@@ -62,129 +100,173 @@ IpcRound IpcRounds::round(std::size_t number, int half) const {
   const Part part = within({number * step_, step_}, largest());
   switch (request_.collective) {
     case Collective::kAllReduce:
-      return all_reduce(part, half);
+      return is_one_shot() ? one_shot(part, half) : all_reduce(part);
     case Collective::kReduce:
-      return reduce(part, half);
+      return reduce(part);
     case Collective::kReduceScatter:
-      return reduce_scatter(part, half);
+      return reduce_scatter(part);
     case Collective::kBroadcast:
-      return broadcast(part, half);
+      return broadcast(part);
     case Collective::kAllGather:
-      return all_gather(part, half);
+      return all_gather(part);
     case Collective::kGather:
-      return gather(part, half);
+      return gather(part);
     default:
-      return scatter(part, half);
+      return scatter(part);
   }
 }
 
-IpcRound::Copy IpcRounds::brought(Part part, int half) const {
-  return {in(part.first), own(half), part.bytes(width_)};
-}
-
-/// Of all ranks' slabs, from `offset` bytes on.
-cuda::ReduceArguments IpcRounds::reduction(std::size_t offset, std::size_t count, int half,
-                                           std::span<std::byte* const> targets) const {
-  cuda::ReduceArguments call{};
-  for (Rank rank = 0; rank < place_.ranks; ++rank) call.in[rank] = in_of(rank, half) + offset;
-  call.sources = place_.ranks;
-  call.count = count;
-  call.op = request_.op;
-  std::copy(targets.begin(), targets.end(), call.out);
-  call.targets = static_cast<std::int32_t>(targets.size());
-  return call;
-}
-
-IpcRound IpcRounds::all_reduce(Part part, int half) const {
+/// A kernel of one source and one target, until more is said.
+IpcRound IpcRounds::begin() const {
   IpcRound round;
-  round.bring = {brought(part, half)};
-  if (request_.count * width_ <= kOneShotBytes) {
-    round.reduce = reduction(0, part.count, half, std::array{out(part.first)});
-    return round;
-  }
+  round.copies = !is_reducing(request_.collective);
+  round.told.resize(static_cast<std::size_t>(place_.ranks));
+  round.kernel.op = request_.op;
+  round.kernel.sources = 1;
+  round.kernel.targets = 1;
+  return round;
+}
+
+IpcRounds::Shown IpcRounds::shown(const std::optional<IpcView>& view, const void* memory) const {
+  if (!view) return {reach_.slab, stage()};
+  return {*view, static_cast<std::byte*>(const_cast<void*>(memory))};
+}
+
+IpcRound IpcRounds::one_shot(Part part, int half) const {
+  IpcRound round;
+  const std::size_t bytes = part.bytes(width_);
+  round.bring = {{in(part.first), own().eager(half), bytes}};
+  round.kernel = {.count = part.count, .sources = place_.ranks, .targets = 1, .op = request_.op};
+  for (Rank rank = 0; rank < place_.ranks; ++rank)
+    round.kernel.in[rank] = reach_.slabs[static_cast<std::size_t>(rank)].eager(half);
+  round.kernel.out[0] = out(part.first);
+  round.ends_together = false;
+  return round;
+}
+
+/// Each rank adds a slice up, and writes it to all: after this, of a slice nobody else reads or
+/// writes anything, so results may take the place of what was added.
+IpcRound IpcRounds::all_reduce(Part part) const {
+  IpcRound round = begin();
+  const Shown from = shown(in_, in(part.first));
+  const Shown to = shown(out_, out(part.first));
+  if (!in_) round.bring = {{in(part.first), stage(), part.bytes(width_)}};
+  if (!out_) round.take = {{stage(), out(part.first), part.bytes(width_)}};
   const std::size_t lanes = kAlignment / width_;
   const auto ranks = static_cast<std::size_t>(place_.ranks);
   const std::size_t slice = ((part.count + ranks - 1) / ranks + lanes - 1) / lanes * lanes;
-  const Part mine = within({static_cast<std::size_t>(place_.rank) * slice, slice}, part.count);
-  const std::size_t offset = mine.first * width_;
-  std::vector<std::byte*> targets;
-  for (const IpcSlab& slab : slabs_) targets.push_back(slab.out(half) + offset);
-  round.reduce = reduction(offset, mine.count, half, targets);
-  round.spreads = true;
-  round.take = {{slabs_[static_cast<std::size_t>(place_.rank)].out(half), out(part.first),
-                 part.bytes(width_)}};
-  return round;
-}
-
-IpcRound IpcRounds::reduce(Part part, int half) const {
-  IpcRound round;
-  round.bring = {brought(part, half)};
-  if (!is_root()) return round;
-  round.reduce = reduction(0, part.count, half, std::array{out(part.first)});
-  return round;
-}
-
-/// This rank's part for each of the others.
-void IpcRounds::bring_pieces(IpcRound& round, Part part, int half) const {
-  for (Rank rank = 0; rank < place_.ranks; ++rank) {
-    const Part theirs = within(part, count_of(rank));
-    round.bring.push_back({in(begin_of(rank) + theirs.first),
-                           own(half) + static_cast<std::size_t>(rank) * piece_,
-                           theirs.bytes(width_)});
+  for (Rank peer = 0; peer < place_.ranks; ++peer) {
+    const Part theirs = within({static_cast<std::size_t>(peer) * slice, slice}, part.count);
+    const std::size_t offset = theirs.first * width_;
+    round.told[static_cast<std::size_t>(peer)] = {from.at(peer, offset), to.at(peer, offset)};
+    if (peer != place_.rank) continue;
+    round.kernel.in[peer] = from.start + offset;
+    round.kernel.out[peer] = to.start + offset;
+    round.kernel.count = theirs.count;
   }
-}
-
-IpcRound IpcRounds::reduce_scatter(Part part, int half) const {
-  IpcRound round;
-  bring_pieces(round, part, half);
-  const Part mine = within(part, count_of(place_.rank));
-  round.reduce = reduction(static_cast<std::size_t>(place_.rank) * piece_, mine.count, half,
-                           std::array{out(mine.first)});
+  round.kernel.sources = round.kernel.targets = place_.ranks;
   return round;
 }
 
-IpcRound IpcRounds::broadcast(Part part, int half) const {
-  IpcRound round;
-  const std::size_t bytes = part.bytes(width_);
-  if (!is_root()) {
-    round.fetch = {{in_of(request_.root, half), out(part.first), bytes}};
+IpcRound IpcRounds::reduce(Part part) const {
+  IpcRound round = begin();
+  if (is_root()) {
+    round.kernel.in[place_.rank] = in(part.first);
+    round.kernel.sources = place_.ranks;
+    round.kernel.out[0] = out(part.first);
+    round.kernel.count = part.count;
     return round;
   }
-  const std::byte* const from = request_.in != nullptr ? in(part.first) : out(part.first);
-  round.bring = {{from, own(half), bytes}};
-  if (request_.out != nullptr) round.fetch = {{from, out(part.first), bytes}};
+  if (!in_) round.bring = {{in(part.first), stage(), part.bytes(width_)}};
+  const Shown from = shown(in_, in(part.first));
+  round.told[static_cast<std::size_t>(request_.root)].in = from.at(request_.root, 0);
   return round;
 }
 
-/// Every rank's block of what this one gathers.
-void IpcRounds::fetch_blocks(IpcRound& round, Part part, int half) const {
-  for (Rank rank = 0; rank < place_.ranks; ++rank) {
-    const Part theirs = within(part, count_of(rank));
-    const std::byte* const from = rank == place_.rank ? in(theirs.first) : in_of(rank, half);
-    round.fetch.push_back({from, out(begin_of(rank) + theirs.first), theirs.bytes(width_)});
+void IpcRounds::show_pieces(IpcRound& round, Part part) const {
+  for (Rank peer = 0; peer < place_.ranks; ++peer) {
+    if (peer == place_.rank) continue;
+    const Part theirs = within(part, count_of(peer));
+    const std::byte* const from = in(begin_of(peer) + theirs.first);
+    std::byte* const staged = stage() + static_cast<std::size_t>(peer) * piece_;
+    if (!in_) round.bring.push_back({from, staged, theirs.bytes(width_)});
+    round.told[static_cast<std::size_t>(peer)].in =
+        in_ ? in_->at(peer, from) : reach_.slab.at(peer, staged);
   }
 }
 
-IpcRound IpcRounds::all_gather(Part part, int half) const {
-  IpcRound round;
-  round.bring = {brought(within(part, count_of(place_.rank)), half)};
-  fetch_blocks(round, part, half);
-  return round;
+void IpcRounds::show_blocks(IpcRound& round, Part part) const {
+  for (Rank peer = 0; peer < place_.ranks; ++peer) {
+    if (peer == place_.rank) continue;
+    const Part theirs = within(part, count_of(peer));
+    std::byte* const to = out(begin_of(peer) + theirs.first);
+    std::byte* const staged = stage() + static_cast<std::size_t>(peer) * piece_;
+    if (!out_) round.take.push_back({staged, to, theirs.bytes(width_)});
+    round.told[static_cast<std::size_t>(peer)].out =
+        out_ ? out_->at(peer, to) : reach_.slab.at(peer, staged);
+  }
 }
 
-IpcRound IpcRounds::gather(Part part, int half) const {
-  IpcRound round;
-  round.bring = {brought(within(part, count_of(place_.rank)), half)};
-  if (is_root()) fetch_blocks(round, part, half);
-  return round;
-}
-
-IpcRound IpcRounds::scatter(Part part, int half) const {
-  IpcRound round;
-  if (is_root()) bring_pieces(round, part, half);
+IpcRound IpcRounds::reduce_scatter(Part part) const {
+  IpcRound round = begin();
+  show_pieces(round, part);
   const Part mine = within(part, count_of(place_.rank));
-  round.fetch = {{in_of(request_.root, half) + static_cast<std::size_t>(place_.rank) * piece_,
-                  out(mine.first), mine.bytes(width_)}};
+  round.kernel.in[place_.rank] = in(begin_of(place_.rank) + mine.first);
+  round.kernel.sources = place_.ranks;
+  round.kernel.out[0] = out(mine.first);
+  round.kernel.count = mine.count;
+  return round;
+}
+
+IpcRound IpcRounds::all_gather(Part part) const {
+  IpcRound round = begin();
+  show_blocks(round, part);
+  const Part mine = within(part, count_of(place_.rank));
+  round.kernel.in[0] = in(mine.first);
+  round.kernel.out[place_.rank] = out(begin_of(place_.rank) + mine.first);
+  round.kernel.targets = place_.ranks;
+  round.kernel.count = mine.bytes(width_);
+  return round;
+}
+
+IpcRound IpcRounds::gather(Part part) const {
+  IpcRound round = begin();
+  const Part mine = within(part, count_of(place_.rank));
+  round.kernel.in[0] = in(mine.first);
+  round.kernel.first_target = request_.root;
+  round.kernel.count = mine.bytes(width_);
+  if (!is_root()) return round;
+  show_blocks(round, part);
+  round.kernel.out[0] = out(begin_of(place_.rank) + mine.first);
+  return round;
+}
+
+IpcRound IpcRounds::scatter(Part part) const {
+  IpcRound round = begin();
+  const Part mine = within(part, count_of(place_.rank));
+  round.kernel.out[0] = out(mine.first);
+  round.kernel.first_source = request_.root;
+  round.kernel.count = mine.bytes(width_);
+  if (!is_root()) return round;
+  show_pieces(round, part);
+  round.kernel.in[0] = in(begin_of(place_.rank) + mine.first);
+  return round;
+}
+
+IpcRound IpcRounds::broadcast(Part part) const {
+  IpcRound round = begin();
+  const std::size_t bytes = part.bytes(width_);
+  if (request_.out != nullptr) round.kernel.out[0] = out(part.first);
+  round.kernel.first_source = request_.root;
+  round.kernel.count = bytes;
+  if (!is_root()) return round;
+  const std::byte* const from = static_cast<const std::byte*>(source()) + part.first * width_;
+  if (!in_) round.bring = {{from, stage(), bytes}};
+  const Shown shown_in = shown(in_, from);
+  for (Rank peer = 0; peer < place_.ranks; ++peer)
+    round.told[static_cast<std::size_t>(peer)].in = shown_in.at(peer, 0);
+  round.kernel.in[0] = from;
+  if (request_.out == nullptr || request_.out == source()) round.kernel.targets = 0;
   return round;
 }
 

@@ -1,32 +1,18 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <span>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "smddp/request.h"
 
 #include "device/host_place.h"
+#include "device/ipc_exports.h"
+#include "device/ipc_pool.h"
 #include "provider/cuda/kernel_arguments.h"
 
 namespace smddp {
-
-/// A rank's memory that all ranks of a host reach: two halves, used in turn, of two chunks each.
-/// One is for what the others read, and one for what they write.
-struct IpcSlab {
-  /// Small enough that what eight ranks have in flight stays in the second-level cache of an H200,
-  /// 60 MB, when they share the GPU. Not measured yet.
-  static constexpr std::size_t kChunk = std::size_t{2} << 20;
-  static constexpr std::size_t kSpare = std::size_t{512} << 10;  ///< that rounds do not use
-  static constexpr std::size_t kBytes = 4 * kChunk + kSpare;
-
-  std::byte* base = nullptr;
-
-  std::byte* in(int half) const { return base + static_cast<std::size_t>(half) * 2 * kChunk; }
-  std::byte* out(int half) const { return in(half) + kChunk; }
-  std::byte* spare() const { return base + 4 * kChunk; }
-};
 
 /// What a rank does in one round, in this order.
 struct IpcRound {
@@ -35,27 +21,42 @@ struct IpcRound {
     std::byte* to;
     std::size_t bytes;
   };
+  /// Where another rank reads and writes memory of this one, as its GPU addresses it; 0: nowhere.
+  struct Told {
+    cuda::Address in = 0;
+    cuda::Address out = 0;
+  };
 
   std::vector<Copy> bring;  ///< from the user's memory to the slab
+  std::vector<Told> told;   ///< by rank; empty: no rank is told anything
   // Here the ranks wait for each other.
-  cuda::ReduceArguments reduce{};  ///< of slabs, unless it has no targets
-  std::vector<Copy> fetch;         ///< from slabs to the user's memory
-  bool spreads = false;            ///< each rank's kernel writes to all slabs
-  // If so, they wait for each other again.
-  std::vector<Copy> take;  ///< from the own slab
+  cuda::ReduceArguments kernel{};  ///< none, unless it has targets
+  bool copies = false;             ///< it does, instead of reducing
+  bool ends_together = true;       ///< here they wait for each other again
+  std::vector<Copy> take;          ///< from the slab to the user's memory
 };
 
-/// A collective among ranks that reach each other's slabs, as rounds whose number is the same on
-/// all of them. A round uses the half whose number is the round's parity: when ranks have waited
-/// for each other in the next round, none uses it any more.
+/// What a rank knows of the memory that ranks share.
+struct IpcReach {
+  const std::vector<IpcSlab>& slabs;  ///< by rank, as this one addresses them
+  IpcView slab;                       ///< of this rank
+  /// Of memory of the user, if the others reach it.
+  std::function<std::optional<IpcView>(const std::byte* memory, std::size_t bytes)> view;
+};
+
+/// A collective among ranks that read and write each other's memory, as rounds whose number is the
+/// same on all of them. Each rank shows the others the user's memory where they reach it, and else
+/// a part of its slab, which it copies to and from; that is for itself to decide, as it tells the
+/// others where to find it.
 class IpcRounds {
  public:
-  /// `request` and `slabs`, which are by rank, outlive this.
-  IpcRounds(const Request& request, HostPlace place, const std::vector<IpcSlab>& slabs);
+  /// `request` and the slabs outlive this.
+  IpcRounds(const Request& request, HostPlace place, IpcReach reach);
 
   static bool serves(const Request& request);
   std::size_t count() const noexcept { return count_; }
-  /// Round `number` of count(), on that half of the slabs.
+  /// Round `number` of count(). `half`: of what is used in turn, so another one than in the round
+  /// before.
   IpcRound round(std::size_t number, int half) const;
 
  private:
@@ -64,46 +65,59 @@ class IpcRounds {
     std::size_t count;  ///< elements
     std::size_t bytes(std::size_t width) const { return count * width; }
   };
+  /// Memory that other ranks read or write in a round.
+  struct Shown {
+    const IpcView& view;
+    std::byte* start;
+    cuda::Address at(Rank peer, std::size_t offset) const { return view.at(peer, start + offset); }
+  };
 
-  IpcRound all_reduce(Part part, int half) const;
-  IpcRound reduce(Part part, int half) const;
-  IpcRound reduce_scatter(Part part, int half) const;
-  IpcRound broadcast(Part part, int half) const;
-  IpcRound all_gather(Part part, int half) const;
-  IpcRound gather(Part part, int half) const;
-  IpcRound scatter(Part part, int half) const;
+  IpcRound one_shot(Part part, int half) const;
+  IpcRound all_reduce(Part part) const;
+  IpcRound reduce(Part part) const;
+  IpcRound reduce_scatter(Part part) const;
+  IpcRound broadcast(Part part) const;
+  IpcRound all_gather(Part part) const;
+  IpcRound gather(Part part) const;
+  IpcRound scatter(Part part) const;
 
-  void bring_pieces(IpcRound& round, Part part, int half) const;
-  void fetch_blocks(IpcRound& round, Part part, int half) const;
-  IpcRound::Copy brought(Part part, int half) const;
-  cuda::ReduceArguments reduction(std::size_t offset, std::size_t count, int half,
-                                  std::span<std::byte* const> targets) const;
+  IpcRound begin() const;
+  /// Lets all others read what this rank brings for each of them.
+  void show_pieces(IpcRound& round, Part part) const;
+  /// Lets all others write their blocks.
+  void show_blocks(IpcRound& round, Part part) const;
+  Shown shown(const std::optional<IpcView>& view, const void* memory) const;
+  void find_shown();
   /// As much of `part` as a block of `count` elements has.
   static Part within(Part part, std::size_t count);
   std::size_t count_of(Rank rank) const;
   /// Elements before the rank's block.
   std::size_t begin_of(Rank rank) const;
   std::size_t largest() const;
-  std::byte* own(int half) const { return slabs_[static_cast<std::size_t>(place_.rank)].in(half); }
-  std::byte* in_of(Rank rank, int half) const {
-    return slabs_[static_cast<std::size_t>(rank)].in(half);
-  }
+  std::size_t total() const;
   const std::byte* in(std::size_t element) const {
     return static_cast<const std::byte*>(request_.in) + element * width_;
   }
   std::byte* out(std::size_t element) const {
     return static_cast<std::byte*>(request_.out) + element * width_;
   }
+  /// What a root broadcasts.
+  const void* source() const { return request_.in != nullptr ? request_.in : request_.out; }
+  std::byte* stage() const { return own().stage(); }
+  const IpcSlab& own() const { return reach_.slabs[static_cast<std::size_t>(place_.rank)]; }
   bool is_root() const { return request_.root == place_.rank; }
-  bool is_in_pieces() const;
+  bool is_one_shot() const;
 
   const Request& request_;
   const HostPlace place_;
-  const std::vector<IpcSlab>& slabs_;
+  const IpcReach reach_;
   const std::size_t width_;  ///< bytes of an element
-  std::size_t piece_;        ///< bytes of a rank's part of a chunk, where ranks get different parts
-  std::size_t step_;         ///< elements of a round
-  std::size_t count_;
+  /// Bytes of the stage for each rank, where ranks get or bring different parts.
+  const std::size_t piece_;
+  const std::size_t step_;  ///< elements of a round
+  const std::size_t count_;
+  std::optional<IpcView> in_;  ///< null: what others read of this rank is staged
+  std::optional<IpcView> out_;
 };
 
 }  // namespace smddp

@@ -79,6 +79,7 @@ Status NcclMember::enqueue(std::span<const Request> requests, cuda::Stream strea
     begun = communicator_->progress();
   }
   if (!begun.is_again()) return begun;
+  give_up();
   communicator_->abort();
   return communicator_->progress();
 }
@@ -106,6 +107,7 @@ void NcclMember::leave(Deadline deadline) {
 }
 
 void NcclMember::abort() {
+  give_up();
   {
     const std::lock_guard lock{mutex_};
     const cuda::Gpu::Current current{*gpu_};

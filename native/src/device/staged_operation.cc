@@ -87,7 +87,7 @@ Request StagedOperation::on_host() {
 // After an error of the GPU its stream calls nobody, but the event tells.
 Status StagedOperation::progress() {
   SMDDP_RETURN_IF_ERROR(failure_);
-  if (has_input_.load()) return {};
+  if (has_input_.load()) return moves_.check ? moves_.check() : Status{};
   const Status copied = gpu_->query(copied_);
   return copied.ok() ? Status::again() : copied;
 }

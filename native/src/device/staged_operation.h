@@ -10,6 +10,7 @@
 #include "smddp/status.h"
 
 #include "device/staging.h"
+#include "device/streams_wait.h"
 #include "engine/device_part.h"
 #include "provider/cuda/gpu.h"
 
@@ -29,6 +30,8 @@ class StagedOperationOwner {
 /// How an operation's data gets from the GPU to host memory and back, where that is not one copy.
 struct StagedMoves {
   using Move = std::function<Status(std::byte* host, cuda::Stream stream)>;
+  /// Whether what was brought is a result: see StreamMember::check_results.
+  std::function<Status()> check{};
   Move bring{};
   Move take{};
 };
@@ -103,6 +106,7 @@ class StagedOperation final : public DevicePart,
   const Extent extent_;
   const OnFailure on_failure_;
   const StagedMoves moves_;
+  const StreamsWait waiting_;
   Staging staging_;
   Status failure_;  ///< of putting it on the stream; before anybody else sees this object
   cuda::Event copied_ = nullptr;  ///< the input is; tells of a GPU that calls nobody any more

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -40,6 +42,14 @@ class StreamMember {
   virtual void set_captured() {}
   /// Leaves in order, or else after the deadline as `abort` does.
   virtual void leave(Deadline deadline) = 0;
+  /// How far `enqueue` has come.
+  virtual std::uint32_t mark() const noexcept { return 0; }
+  /// Whether what streams have come to, of what was enqueued up to the mark, are results. "Again",
+  /// for good: they may be none, as ranks have given up; they did because they had seen the group's
+  /// failure, which is to be waited for. kMismatch: ranks have called different things.
+  virtual Status check_results(std::uint32_t /*mark*/) const {
+    return has_given_up() ? Status::again() : Status{};
+  }
   /// Ends what is on the streams. May wait for it: not for the engine thread, which streams may
   /// wait for.
   virtual void abort() = 0;
@@ -51,6 +61,9 @@ class StreamMember {
   }
 
  protected:
+  bool has_given_up() const noexcept { return gave_up_.load(); }
+  /// Before streams go on without the other ranks. Whether it is the first time.
+  bool give_up() noexcept { return !gave_up_.exchange(true); }
   /// It is aborted: nothing has to be kept any more.
   void let_go() {
     std::vector<std::shared_ptr<void>> kept;  // destroyed without the lock
@@ -60,6 +73,7 @@ class StreamMember {
   }
 
  private:
+  std::atomic<bool> gave_up_{false};
   std::mutex kept_mutex_;
   std::vector<std::shared_ptr<void>> kept_;
   bool aborted_ = false;

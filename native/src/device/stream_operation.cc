@@ -13,6 +13,7 @@ void StreamOperation::set_enqueued(cuda::Stream stream) {
   if (!event.ok()) return set_failed(event.status());
   event_ = event.value();
   if (Status recorded = gpu_->record(event_, stream); !recorded.ok()) return set_failed(recorded);
+  if (member_ != nullptr) mark_ = member_->mark();
   State expected = State::kNew;
   state_.compare_exchange_strong(expected, State::kEnqueued);
 }
@@ -29,12 +30,18 @@ Status StreamOperation::progress() {
   if (member_ != nullptr) {
     if (Status looked = member_->look(); !looked.ok() && !looked.is_again()) return looked;
   }
-  return state == State::kNew ? Status::again() : gpu_->query(event_);
+  if (state == State::kNew) return Status::again();
+  Status come = gpu_->query(event_);
+  return come.ok() && member_ != nullptr ? member_->check_results(mark_) : come;
 }
 
-// A kernel may still write into the memory until it is aborted.
+// A kernel may still wait, and write into the memory, until it is aborted.
 void StreamOperation::end(const Status& outcome) noexcept {
-  if (!outcome.ok() && member_ != nullptr) member_->keep_until_abort(memory_);
+  if (!outcome.ok() && member_ != nullptr) {
+    member_->keep_until_abort(memory_);
+    member_->keep_until_abort(waiting_);
+  }
+  waiting_.reset();
   ended_.store(true, std::memory_order_release);
 }
 

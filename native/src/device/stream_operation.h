@@ -1,11 +1,13 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include "smddp/status.h"
 
 #include "device/stream_member.h"
+#include "device/streams_wait.h"
 #include "engine/device_part.h"
 #include "provider/cuda/gpu.h"
 
@@ -38,6 +40,8 @@ class StreamOperation final : public DevicePart {
   const std::shared_ptr<const cuda::Gpu> gpu_;
   const std::shared_ptr<StreamMember> member_;
   const std::shared_ptr<void> memory_;
+  std::shared_ptr<StreamsWait> waiting_ = std::make_shared<StreamsWait>();  ///< until it is over
+  std::uint32_t mark_ = 0;  ///< of the member, when all of it was on the stream
   cuda::Event event_ = nullptr;
   std::atomic<bool> failing_{false};  ///< somebody writes the next, or has
   Status failure_;                    ///< before state_ says so

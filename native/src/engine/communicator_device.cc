@@ -1,4 +1,6 @@
 // Operations that a GPU takes part in: waited for in their turn, then carried out, or over.
+#include <utility>
+
 #include "engine/communicator_impl.h"
 #include "engine/device_part.h"
 #include "engine/request_check.h"
@@ -13,12 +15,12 @@ bool CommunicatorImpl::advance_device() {
   Status reached = request.device_part->progress();
   if (reached.is_again()) return moved;
   awaits_device_.store(false, std::memory_order_relaxed);
-  if (request.device_part->is_all() && reached.ok()) {
+  if (request.device_part->is_all() && (reached.ok() || reached.code() == StatusCode::kMismatch)) {
     // A GPU may get through what another rank could not do its part of.
     if (group_->board->has_fault()) inspect();
     if (!running_) return true;
-    // Or what its ranks did not agree on.
-    reached = watch_->compare();
+    // Or what its ranks did not agree on, which it may have noticed.
+    if (Status compared = watch_->compare(); !compared.ok()) reached = std::move(compared);
   }
   if (!reached.ok()) {
     fail(reached);

@@ -180,8 +180,11 @@ Signature to_signature(const Request& request, std::uint64_t sequence) {
     case Collective::kReduceScatter:
     case Collective::kGather:
     case Collective::kScatter:
-      signature.count = all_equal(request.counts) ? request.counts.front() : total(request.counts);
-      signature.counts_hash = all_equal(request.counts) ? 0 : hash_of(request.counts);
+      signature.count = request.count;
+      if (!request.counts.empty()) signature.count = request.counts.front();
+      if (all_equal(request.counts)) break;
+      signature.count = total(request.counts);
+      signature.counts_hash = hash_of(request.counts);
       break;
     default:
       // Ranks whose wholes differ cut them otherwise, and learn of it at the first piece.

@@ -130,8 +130,7 @@ TEST_CASE("every collective is right, by NCCL, by our kernels and through host m
   }
 }
 
-TEST_CASE("between hosts NCCL and host memory share a collective, whatever its size") {
-  const World world{kOneHost, kRanks};
+TEST_CASE("hosts share a collective in levels, whatever its size, by NCCL or our kernels inside") {
   std::vector<Case> cases;
   for (const Case& what : all_cases(kRanks)) {
     if (what.collective == Collective::kAllReduce || what.collective == Collective::kAllGather ||
@@ -139,22 +138,28 @@ TEST_CASE("between hosts NCCL and host memory share a collective, whatever its s
       cases.push_back(what);
   }
   cases = thinned(cases, 0);
-  world.run([&](Rank rank) {
-    const GpuMember member = join_gpus(world, rank, "hierarchical", [&](Config& config) {
-      config.host_id = rank < 2 ? "A" : "B";
-      config.transport = "auto";
+  for (const bool share_a_gpu : {false, true}) {
+    CAPTURE(share_a_gpu);
+    const World world{kOneHost, kRanks};
+    world.run([&](Rank rank) {
+      const GpuMember member =
+          join_gpu(share_a_gpu ? 0 : rank, world, rank, "hierarchical", [&](Config& config) {
+            config.host_id = rank < 2 ? "A" : "B";
+            config.transport = "auto";
+          });
+      TestStream stream{member.gpu};
+      for (const Case& what : cases) {
+        Call call{what, rank, kRanks};
+        const Request request = call.request();
+        const Reached reached{request, rank, kRanks};
+        finish(member.group->submit(request, stream.get()));
+        stream.finish();
+        call.check();
+      }
+      expect(member.group->transport() == (share_a_gpu ? "ipc+host" : "nccl+host"),
+             member.group->transport());
     });
-    TestStream stream{member.gpu};
-    for (const Case& what : cases) {
-      Call call{what, rank, kRanks};
-      const Request request = call.request();
-      const Reached reached{request, rank, kRanks};
-      finish(member.group->submit(request, stream.get()));
-      stream.finish();
-      call.check();
-    }
-    expect(member.group->transport() == "nccl+host", member.group->transport());
-  });
+  }
 }
 
 TEST_CASE("what is missing on another host ends an operation in levels, and the streams go on") {

@@ -55,6 +55,7 @@ TestStream::TestStream(int ordinal) : ordinal_(ordinal) {
 
 TestStream::~TestStream() { call("cuStreamDestroy_v2", stream_); }
 void TestStream::hold() { call("fake_cuda_hold", stream_); }
+void TestStream::hold_kernel() { call("fake_cuda_hold_kernel", stream_); }
 void TestStream::release() { call("fake_cuda_release", stream_); }
 void TestStream::begin_capture() { call("cuStreamBeginCapture_v2", stream_, 2); }
 void TestStream::replay() { call("fake_cuda_replay", stream_); }
@@ -64,11 +65,15 @@ void TestStream::end_capture() {
   call("cuStreamEndCapture", stream_, &graph);
 }
 
-void TestStream::finish() const {
+bool TestStream::is_done() const {
   const auto query =
       reinterpret_cast<int (*)(DeviceStream)>(::dlsym(driver_library(), "cuStreamQuery"));
+  return query(stream_) != cuda::kNotReady;
+}
+
+void TestStream::finish() const {
   const Deadline deadline = Deadline::after(std::chrono::seconds{20});
-  while (query(stream_) == cuda::kNotReady) {
+  while (!is_done()) {
     expect(!deadline.passed(), "the stream does not come to its end");
     ::sched_yield();
   }
@@ -122,6 +127,11 @@ Reached::~Reached() {
 }
 
 void limit_queues(std::size_t most) { call("fake_cuda_limit_queues", most); }
+long calls_of(const char* function) {
+  const auto calls =
+      reinterpret_cast<long (*)(const char*)>(::dlsym(driver_library(), "fake_cuda_calls"));
+  return calls(function);
+}
 void refuse(const char* function, int times) { call("fake_cuda_refuse", function, times); }
 
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,

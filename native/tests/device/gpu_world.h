@@ -24,7 +24,10 @@ class TestStream {
   DeviceStream get() const { return stream_; }
   /// What it is given from now on waits for `release`.
   void hold();
+  /// The next kernel that it is given does not end before `release`.
+  void hold_kernel();
   void release();
+  bool is_done() const;
   /// Waits until all that it was given is done; throws when that takes too long.
   void finish() const;
   void begin_capture();
@@ -85,6 +88,8 @@ inline constexpr bool kSeesRacesAfterFailures = false;
 /// What can go wrong: see fake_cuda_limit_queues and fake_cuda_refuse.
 void limit_queues(std::size_t most);
 void refuse(const char* function, int times);
+/// How often this process has called a function of the driver.
+long calls_of(const char* function);
 
 /// A rank's members of a group: for messages, and on its GPU.
 struct GpuMember {

@@ -1,6 +1,5 @@
-// Collectives by our kernels: how they are cut into rounds, and what becomes of shared memory.
+// Collectives by our kernels, and what becomes of shared memory.
 #include <algorithm>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,139 +8,13 @@
 #include "smddp/registered.h"
 
 #include "device/gpu_world.h"
-#include "device/ipc_rounds.h"
-#include "engine/request_check.h"
 #include "support/fabric.h"
 
 namespace smddp::test {
 namespace {
 
 const Fabric kOneHost{"shm", "auto"};
-
-/// The ranks of a host, each with a request, in memory of the host.
-class Played {
- public:
-  Played(int world, const Request& request)
-      : memory_(static_cast<std::size_t>(world) * IpcSlab::kBytes), requests_(world, request) {
-    for (int rank = 0; rank < world; ++rank)
-      slabs_.push_back({memory_.data() + static_cast<std::size_t>(rank) * IpcSlab::kBytes});
-  }
-
-  Request& request(int rank) { return requests_[static_cast<std::size_t>(rank)]; }
-  int world() const { return static_cast<int>(slabs_.size()); }
-
-  /// All rounds of all ranks, each step by all ranks before the next: none reads what is not there
-  /// yet. 64-bit integers are added.
-  std::size_t play() {
-    std::vector<IpcRounds> all;
-    for (int rank = 0; rank < world(); ++rank) {
-      complete_request(request(rank), rank, world());
-      all.emplace_back(request(rank), HostPlace{rank, world()}, slabs_);
-      REQUIRE(all.back().count() == all.front().count());
-    }
-    for (std::size_t number = 0; number < all.front().count(); ++number) {
-      std::vector<IpcRound> rounds;
-      for (const IpcRounds& one : all) rounds.push_back(one.round(number, number % 2 != 0));
-      for (const IpcRound& round : rounds) copy(round.bring);
-      for (const IpcRound& round : rounds) {
-        add(round.reduce);
-        copy(round.fetch);
-      }
-      for (const IpcRound& round : rounds) copy(round.take);
-    }
-    return all.front().count();
-  }
-
- private:
-  static void copy(const std::vector<IpcRound::Copy>& copies) {
-    for (const auto& [from, to, bytes] : copies)
-      if (from != to) std::copy_n(from, bytes, to);
-  }
-  static void add(const cuda::ReduceArguments& call) {
-    for (std::size_t i = 0; i < call.count; ++i) {
-      std::int64_t sum = 0;
-      for (int k = 0; k < call.sources; ++k)
-        sum += reinterpret_cast<const std::int64_t*>(call.in[k])[i];
-      for (int k = 0; k < call.targets; ++k) reinterpret_cast<std::int64_t*>(call.out[k])[i] = sum;
-    }
-  }
-
-  std::vector<std::byte> memory_;
-  std::vector<Request> requests_;
-  std::vector<IpcSlab> slabs_;
-};
-
-using Numbers = std::vector<std::int64_t>;
-
-/// Distinct for each rank and element.
-Numbers numbers(int rank, std::size_t count) {
-  Numbers values(count);
-  for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<std::int64_t>(i) * 100 + rank;
-  return values;
-}
-
-constexpr std::size_t kChunk = IpcSlab::kChunk / sizeof(std::int64_t);
-
-TEST_CASE("all_reduce adds every element once, in one round or in many") {
-  for (const int world : {2, 3, 8}) {
-    for (const std::size_t count :
-         {std::size_t{1}, std::size_t{1000}, kChunk / 8, kChunk, kChunk + 1, 3 * kChunk + 7}) {
-      CAPTURE(world);
-      CAPTURE(count);
-      Played played{world, {.collective = Collective::kAllReduce, .dtype = DType::kInt64}};
-      std::vector<Numbers> memory;
-      for (int rank = 0; rank < world; ++rank) memory.push_back(numbers(rank, count));
-      for (int rank = 0; rank < world; ++rank) {
-        played.request(rank).count = count;
-        played.request(rank).in = played.request(rank).out =
-            memory[static_cast<std::size_t>(rank)].data();
-      }
-      CHECK(played.play() == (count + kChunk - 1) / kChunk);
-      Numbers sum(count);
-      for (int rank = 0; rank < world; ++rank) {
-        const Numbers mine = numbers(rank, count);
-        for (std::size_t i = 0; i < count; ++i) sum[i] += mine[i];
-      }
-      for (const Numbers& result : memory) REQUIRE(result == sum);
-    }
-  }
-}
-
-TEST_CASE(
-    "blocks of different sizes, some of several rounds and one of none, come where they belong") {
-  constexpr int kWorld = 3;
-  const std::vector<std::size_t> counts{2 * kChunk + 5, 0, 17};
-  const std::size_t total = counts[0] + counts[1] + counts[2];
-  const auto begin = [&](int rank) { return rank == 0 ? std::size_t{0} : counts[0]; };
-
-  Played scatter{kWorld, {.collective = Collective::kReduceScatter, .dtype = DType::kInt64}};
-  Played gather{kWorld, {.collective = Collective::kAllGather, .dtype = DType::kInt64}};
-  std::vector<Numbers> whole(kWorld, Numbers(total));
-  std::vector<Numbers> blocks;
-  for (int rank = 0; rank < kWorld; ++rank) {
-    whole[static_cast<std::size_t>(rank)] = numbers(rank, total);
-    blocks.emplace_back(counts[static_cast<std::size_t>(rank)]);
-  }
-  std::vector<Numbers> gathered(kWorld, Numbers(total));
-  for (int rank = 0; rank < kWorld; ++rank) {
-    const auto at = static_cast<std::size_t>(rank);
-    scatter.request(rank).counts = gather.request(rank).counts = counts;
-    scatter.request(rank).in = whole[at].data();
-    gather.request(rank).in = scatter.request(rank).out = blocks[at].data();
-    gather.request(rank).out = gathered[at].data();
-  }
-  scatter.play();
-  gather.play();
-  Numbers sum(total);
-  for (const Numbers& one : whole)
-    for (std::size_t i = 0; i < total; ++i) sum[i] += one[i];
-  for (int rank = 0; rank < kWorld; ++rank) {
-    const auto at = static_cast<std::size_t>(rank);
-    CHECK(std::equal(blocks[at].begin(), blocks[at].end(),
-                     sum.begin() + static_cast<std::ptrdiff_t>(begin(rank))));
-    CHECK(gathered[at] == sum);
-  }
-}
+constexpr std::size_t kStaging = std::size_t{1} << 20;
 
 Request sum_of(const TestMemory& memory) {
   return {.collective = Collective::kAllReduce,
@@ -151,12 +24,19 @@ Request sum_of(const TestMemory& memory) {
           .count = memory.size()};
 }
 
+/// The least of all ranks counts; and one keeps its tensors to itself.
+void set_staging(Config& config, Rank rank) {
+  if (rank == 1) config.gpu_staging_bytes = kStaging;
+  config.gpu_open_tensors = rank != 3;
+}
+
 TEST_CASE("large tensors of ranks that share a GPU are right, on several streams") {
   constexpr int kRanks = 4;
-  constexpr std::size_t kCount = 2 * IpcSlab::kChunk / sizeof(float) + 3;
+  constexpr std::size_t kCount = 2 * kStaging / sizeof(float) + 3;
   const World world{kOneHost, kRanks};
   world.run([&](Rank rank) {
-    const GpuMember member = join_gpus(world, rank, "ipc");
+    const GpuMember member =
+        join_gpus(world, rank, "ipc", [&](Config& config) { set_staging(config, rank); });
     TestStream first{0};
     TestStream second{0};
     std::vector<float> values(kCount);
@@ -175,6 +55,27 @@ TEST_CASE("large tensors of ranks that share a GPU are right, on several streams
       for (std::size_t i = 0; i < kCount; ++i)
         expect(memory->data()[i] == static_cast<float>((i % 1000) * 40 + 6), "sum");
     }
+  });
+}
+
+TEST_CASE("of calls that differ none is taken for done, however fast GPUs get through them") {
+  const World world{kOneHost, 2};
+  world.run([&](Rank rank) {
+    const GpuMember member = join_gpus(world, rank, "ipc");
+    expect(member.group->meet().ok(), "meeting");
+    TestStream stream{0};
+    const TestMemory memory{0, std::vector<float>(100'000, 1.0F)};
+    stream.hold();
+    std::vector<Work> works;
+    for (int turn = 0; turn < 3; ++turn) {
+      Request request = sum_of(memory);
+      if (turn == 1 && rank == 1) request.count /= 3;
+      works.push_back(member.group->submit(request, stream.get()));
+    }
+    stream.release();
+    stream.finish();
+    expect(outcome_of(works[0]).ok(), "of that all have called the same");
+    expect(!outcome_of(works[1]).ok(), "a result that is none");
   });
 }
 
@@ -226,11 +127,12 @@ TEST_CASE("a rank that died with others waiting for it on the GPU leaves them ab
 
 TEST_CASE("a caller who is too far ahead of the GPU hears of a rank that left") {
   if (kSeesRacesAfterFailures) return;
-  constexpr std::size_t kCount = 40 * IpcSlab::kChunk / sizeof(float);
+  constexpr std::size_t kCount = 40 * kStaging / sizeof(float);
   limit_queues(50);
   const World world{kOneHost, 3};
   world.run([&](Rank rank) {
-    const GpuMember member = join_gpus(world, rank, "ipc");
+    const GpuMember member =
+        join_gpus(world, rank, "ipc", [](Config& config) { config.gpu_staging_bytes = kStaging; });
     expect(member.group->meet().ok(), "meeting");
     if (rank == 1) {
       member.group->leave(std::chrono::milliseconds{0}, "it has to go");

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -54,14 +55,11 @@ class Rig {
   }
 
   void reduce(DType dtype, const cuda::ReduceArguments& call) {
-    const Status launched = kernels_->reduce(dtype, call, stream_);
-    REQUIRE_MESSAGE(launched.ok(), launched.message());
-    REQUIRE(gpu_->record(end_, stream_).ok());
-    while (gpu_->query(end_).is_again()) ::sched_yield();
-    used_ = 0;
+    finish(kernels_->reduce(dtype, call, stream_));
   }
+  void copy(const cuda::ReduceArguments& call) { finish(kernels_->copy(call, stream_)); }
 
-  /// A copy, until the next `reduce`.
+  /// A copy, until the next kernel.
   std::byte* place(const Bytes& bytes) {
     std::byte* const at = memory_ + used_;
     used_ += (bytes.size() + 255) / 256 * 256;
@@ -72,6 +70,13 @@ class Rig {
 
  private:
   static constexpr std::size_t kMemoryBytes = std::size_t{1} << 20;
+
+  void finish(const Status& launched) {
+    REQUIRE_MESSAGE(launched.ok(), launched.message());
+    REQUIRE(gpu_->record(end_, stream_).ok());
+    while (gpu_->query(end_).is_again()) ::sched_yield();
+    used_ = 0;
+  }
 
   static std::shared_ptr<cuda::Gpu> open_real_gpu() {
     const auto driver = cuda::load_driver();
@@ -142,6 +147,97 @@ TEST_CASE("kernels write the bits that host memory gets, to all targets and nowh
         for (const std::byte* target : targets)
           REQUIRE(Bytes(target, target + expected.size()) == expected);
       }
+    }
+  }
+}
+
+std::uint64_t told(const std::byte* at) { return reinterpret_cast<std::uint64_t>(at); }
+
+TEST_CASE(
+    "what lines tell is read and written, and nothing of another operation, or once it is over") {
+  constexpr std::size_t kCount = 300;
+  constexpr std::size_t kBytes = kCount * sizeof(std::int32_t);
+  constexpr std::uint64_t kOperation = 0x7'0000'0003;
+  constexpr std::uint32_t kTurn = 4;
+  struct Last {  // what the last rank's line says
+    std::uint64_t operation;
+    std::uint32_t given_up;
+    bool holds() const { return operation == kOperation && given_up != kTurn; }
+  };
+  Rig rig;
+  for (const std::size_t shift : {0, 4}) {  // aligned to 16 bytes or not
+    for (const Last last : {Last{kOperation, 0}, Last{kOperation, kTurn - 1},
+                            Last{kOperation, kTurn}, Last{kOperation + (1ULL << 32), 0}}) {
+      CAPTURE(shift);
+      CAPTURE(last.operation);
+      CAPTURE(last.given_up);
+      std::vector<cuda::RankLine> lines(3);
+      std::vector<std::byte*> targets;
+      for (std::size_t rank = 0; rank < lines.size(); ++rank) {
+        Bytes source(kBytes + shift);
+        for (std::size_t i = 0; i < kCount; ++i) {
+          const auto value = static_cast<std::int32_t>(100 * i + rank);
+          std::memcpy(source.data() + shift + i * sizeof(value), &value, sizeof(value));
+        }
+        const std::byte* const in = rig.place(source) + shift;
+        targets.push_back(rig.place(Bytes(kBytes + shift)) + shift);
+        lines[rank] = {.operation = kOperation, .in = told(in), .out = told(targets.back())};
+      }
+      lines[2].operation = last.operation;
+      lines[2].given_up = last.given_up;
+      Bytes bytes(lines.size() * sizeof(cuda::RankLine));
+      std::memcpy(bytes.data(), lines.data(), bytes.size());
+      std::byte* const left_out = rig.place(Bytes(sizeof(std::uint32_t)));
+      cuda::ReduceArguments call{.lines = reinterpret_cast<const cuda::RankLine*>(rig.place(bytes)),
+                                 .left_out = reinterpret_cast<std::uint32_t*>(left_out),
+                                 .operation = kOperation,
+                                 .count = kCount,
+                                 .sources = 3,
+                                 .targets = 2,
+                                 .first_target = 1,
+                                 .round = 5,
+                                 .turn = kTurn,
+                                 .op = ReduceOp::kSum};
+      call.in[1] = reinterpret_cast<const std::byte*>(lines[1].in);  // its own, say
+      rig.reduce(DType::kInt32, call);
+      CHECK(Bytes(targets[0], targets[0] + kBytes) == Bytes(kBytes));
+      CHECK(left_out[0] == (last.operation == kOperation ? std::byte{0} : std::byte{5}));
+      for (const std::size_t rank : {1U, 2U}) {
+        for (std::size_t i = 0; i < kCount; ++i) {
+          std::int32_t result = 0;
+          std::memcpy(&result, targets[rank] + i * sizeof(result), sizeof(result));
+          REQUIRE(result == (last.holds() ? static_cast<std::int32_t>(300 * i + 3) : 0));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("copies have every byte, whatever the count and wherever they lie") {
+  constexpr unsigned kSeed = 20261130;
+  INFO("seed ", kSeed);
+  std::mt19937 random{kSeed};
+  Rig rig;
+  for (const std::size_t bytes : {1U, 15U, 16U, 17U, 4096U, 70'001U}) {
+    for (const std::size_t shift : {0U, 1U, 4U, 8U}) {
+      CAPTURE(bytes);
+      CAPTURE(shift);
+      const Bytes source = random_bytes(bytes + shift, random);
+      const Bytes untouched(bytes + shift + 16, std::byte{0x5a});
+      cuda::ReduceArguments call{.count = bytes, .sources = 1, .targets = 3};
+      call.in[0] = rig.place(source) + shift;
+      std::vector<std::byte*> targets;
+      for (int k = 0; k < call.targets; ++k) {
+        targets.push_back(rig.place(untouched));
+        call.out[k] = targets.back() + shift;
+      }
+      rig.copy(call);
+      Bytes expected(shift, std::byte{0x5a});
+      expected.insert(expected.end(), source.begin() + static_cast<std::ptrdiff_t>(shift),
+                      source.end());
+      expected.resize(untouched.size(), std::byte{0x5a});
+      for (const std::byte* target : targets)
+        REQUIRE(Bytes(target, target + expected.size()) == expected);
     }
   }
 }

@@ -1,8 +1,9 @@
 // What CUDA C++ has beyond C++, as far as our kernels use it, for the processor: include it before
-// a kernel's source. Threads run one after the other, so a kernel may not let them wait for each
-// other.
+// a kernel's source. Threads run one after the other, so what all wait for has to be made by the
+// first thread of a block.
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -13,7 +14,8 @@
 #define __device__
 #define __global__
 #define __grid_constant__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+#define __shared__ static thread_local
 
 struct FakeDim {
   unsigned x;
@@ -22,6 +24,23 @@ inline thread_local FakeDim gridDim;
 inline thread_local FakeDim blockDim;
 inline thread_local FakeDim blockIdx;
 inline thread_local FakeDim threadIdx;
+
+inline void __syncthreads() {}
+inline void __threadfence_system() {}  // load_fresh keeps its order
+
+namespace smddp::cuda {
+
+inline int threads_side_by_side() { return 1; }
+template <class T>
+T load_fresh(const T* from) {
+  return std::atomic_ref{*const_cast<T*>(from)}.load();
+}
+template <class T>
+void store_fresh(T* to, T value) {
+  std::atomic_ref{*to}.store(value);
+}
+
+}  // namespace smddp::cuda
 
 inline float __uint_as_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 

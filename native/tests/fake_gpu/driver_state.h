@@ -88,6 +88,8 @@ void note(const char* name);
 /// Makes the call now, or writes it down when the stream is being captured.
 void make_or_record(const Stream& stream, Work call);
 
+[[nodiscard]] std::vector<std::shared_ptr<Stream>> all_streams();
+
 /// Puts work on the stream with that handle.
 [[nodiscard]] int submit(void* stream, Work work);
 

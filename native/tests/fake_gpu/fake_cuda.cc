@@ -158,11 +158,19 @@ FAKE_EXPORT int cuStreamWaitValue32_v2(void* stream, DevicePointer address, std:
 }
 
 FAKE_EXPORT int cuStreamWriteValue32_v2(void* stream, DevicePointer address, std::uint32_t value,
-                                        unsigned /*flags*/) {
+                                        unsigned flags) {
   note(__func__);
-  if (!is_word(address)) return kInvalidValue;
+  if (flags != 0 || !is_word(address)) return kInvalidValue;
   auto* const word = reinterpret_cast<std::uint32_t*>(address);
   return submit(stream, [=] { std::atomic_ref<std::uint32_t>(*word).store(value); });
+}
+
+FAKE_EXPORT int cuStreamWriteValue64_v2(void* stream, DevicePointer address, std::uint64_t value,
+                                        unsigned flags) {
+  note(__func__);
+  if (flags != 0 || address % sizeof(value) != 0 || !is_word(address)) return kInvalidValue;
+  auto* const word = reinterpret_cast<std::uint64_t*>(address);
+  return submit(stream, [=] { std::atomic_ref<std::uint64_t>(*word).store(value); });
 }
 
 struct WordStep {
@@ -176,13 +184,13 @@ struct WordStep {
 FAKE_EXPORT int cuStreamBatchMemOp_v2(void* stream, unsigned count, WordStep* steps,
                                       unsigned flags) {
   note(__func__);
-  if (flags != 0 || count == 0 || count > 256) return kInvalidValue;
+  if (flags != 0 || count == 0 || count > 255) return kInvalidValue;
   for (const WordStep& step : std::span{steps, count}) {
     const auto value = static_cast<std::uint32_t>(step.value);
-    if (step.kind != 1 && step.kind != 2) return kInvalidValue;
-    const int error = step.kind == 1
-                          ? cuStreamWaitValue32_v2(stream, step.word, value, step.flags)
-                          : cuStreamWriteValue32_v2(stream, step.word, value, step.flags);
+    int error = kInvalidValue;
+    if (step.kind == 1) error = cuStreamWaitValue32_v2(stream, step.word, value, step.flags);
+    if (step.kind == 2) error = cuStreamWriteValue32_v2(stream, step.word, value, step.flags);
+    if (step.kind == 5) error = cuStreamWriteValue64_v2(stream, step.word, step.value, step.flags);
     if (error != kSuccess) return error;
   }
   return kSuccess;

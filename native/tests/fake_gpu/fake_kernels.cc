@@ -26,13 +26,14 @@ void run(const void* parameter, fake_gpu::Grid grid) {
 }
 
 #define FAKE_KERNEL(name) \
-  fake_gpu::Kernel { "reduce_" #name, sizeof(ReduceArguments), &run<reduce_##name> }
+  fake_gpu::Kernel { #name, sizeof(ReduceArguments), &run<name> }
 constexpr std::array kKernels{
-    FAKE_KERNEL(float64),  FAKE_KERNEL(float32),       FAKE_KERNEL(float16),
-    FAKE_KERNEL(bfloat16), FAKE_KERNEL(int8),          FAKE_KERNEL(int16),
-    FAKE_KERNEL(int32),    FAKE_KERNEL(int64),         FAKE_KERNEL(uint8),
-    FAKE_KERNEL(uint16),   FAKE_KERNEL(uint32),        FAKE_KERNEL(uint64),
-    FAKE_KERNEL(bool),     FAKE_KERNEL(float8_e4m3fn), FAKE_KERNEL(float8_e5m2)};
+    FAKE_KERNEL(copy_bytes),        FAKE_KERNEL(reduce_float64),  FAKE_KERNEL(reduce_float32),
+    FAKE_KERNEL(reduce_float16),    FAKE_KERNEL(reduce_bfloat16), FAKE_KERNEL(reduce_int8),
+    FAKE_KERNEL(reduce_int16),      FAKE_KERNEL(reduce_int32),    FAKE_KERNEL(reduce_int64),
+    FAKE_KERNEL(reduce_uint8),      FAKE_KERNEL(reduce_uint16),   FAKE_KERNEL(reduce_uint32),
+    FAKE_KERNEL(reduce_uint64),     FAKE_KERNEL(reduce_bool),     FAKE_KERNEL(reduce_float8_e4m3fn),
+    FAKE_KERNEL(reduce_float8_e5m2)};
 constexpr fake_gpu::Image kImage{fake_gpu::Image::kMagic, kKernels.size(), kKernels.data()};
 
 }  // namespace

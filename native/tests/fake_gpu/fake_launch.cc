@@ -40,5 +40,9 @@ FAKE_EXPORT int cuLaunchKernel(void* function, unsigned blocks, unsigned y, unsi
   const auto* const kernel = static_cast<const Kernel*>(function);
   const auto* const bytes = static_cast<const std::byte*>(parameters[0]);
   const std::vector<std::byte> parameter(bytes, bytes + kernel->parameter_bytes);
-  return submit(stream, [=] { kernel->run(parameter.data(), {blocks, threads}); });
+  const int error = submit(stream, [=] { kernel->run(parameter.data(), {blocks, threads}); });
+  std::shared_ptr<Stream> held;
+  if (error == kSuccess && find(stream, held) == kSuccess && held->holds_kernel.exchange(false))
+    held->shut_gate();
+  return error;
 }

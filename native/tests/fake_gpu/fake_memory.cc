@@ -32,6 +32,8 @@ enum class Kind { kDevice, kHost, kRegistered, kOpened };
 struct Piece {
   Bytes bytes = 0;
   Kind kind = Kind::kDevice;
+  unsigned long long id = 0;  ///< no other one has or had it
+  int users = 1;              ///< how often it was opened
 };
 
 /// What an IPC handle holds: a part of another process's file.
@@ -63,6 +65,8 @@ struct State {
   std::mutex mutex;
   Heap heap;
   std::map<std::uintptr_t, Piece> pieces;
+  unsigned long long last_id = 0;
+  std::map<std::pair<pid_t, Bytes>, DevicePointer> opened;  ///< by process and place
   std::deque<std::pair<void*, Piece>> quarantine;
   Bytes quarantined = 0;
 };
@@ -107,7 +111,7 @@ int allocate(void** result, Bytes bytes, Kind kind) {
   const std::scoped_lock lock(state().mutex);
   void* const start = take(bytes, kind);
   if (start == nullptr) return kOutOfMemory;
-  state().pieces[reinterpret_cast<std::uintptr_t>(start)] = {bytes, kind};
+  state().pieces[reinterpret_cast<std::uintptr_t>(start)] = {bytes, kind, ++state().last_id};
   *result = start;
   return kSuccess;
 }
@@ -136,9 +140,19 @@ int release(void* start, Kind kind) {
 /// Notes memory that somebody else made.
 int add(void* start, Bytes bytes, Kind kind) {
   const std::scoped_lock lock(state().mutex);
-  const Piece piece{bytes, kind};
+  const Piece piece{bytes, kind, ++state().last_id};
   const bool added = state().pieces.emplace(reinterpret_cast<std::uintptr_t>(start), piece).second;
   return added ? kSuccess : kAlreadyRegistered;
+}
+
+/// What is opened twice is there once.
+bool opened_again(const Shared& shared, DevicePointer* result) {
+  const std::scoped_lock lock(state().mutex);
+  const auto found = state().opened.find({shared.process, shared.offset});
+  if (found == state().opened.end()) return false;
+  ++state().pieces.at(found->second).users;
+  *result = found->second;
+  return true;
 }
 
 /// Forgets it; how many bytes it had, 0: there is none.
@@ -240,6 +254,7 @@ FAKE_EXPORT int cuIpcOpenMemHandle_v2(DevicePointer* result, IpcHandle handle, u
     return kNotPermitted;
   Shared shared{};
   std::memcpy(&shared, handle.bytes, sizeof(shared));
+  if (opened_again(shared, result)) return kSuccess;
   if (current_device() < 0 || shared.process == ::getpid()) return kInvalidContext;
   if (flags != 1) return kInvalidValue;
   const std::string path =
@@ -251,5 +266,47 @@ FAKE_EXPORT int cuIpcOpenMemHandle_v2(DevicePointer* result, IpcHandle handle, u
   ::close(file);
   if (start == MAP_FAILED) return kOutOfMemory;
   *result = reinterpret_cast<DevicePointer>(start);
-  return add(start, shared.bytes, Kind::kOpened);
+  const std::scoped_lock lock(state().mutex);
+  state().opened[{shared.process, shared.offset}] = *result;
+  state().pieces[*result] = {shared.bytes, Kind::kOpened, ++state().last_id};
+  return kSuccess;
+}
+
+/// Waits for all streams, as the real one may.
+FAKE_EXPORT int cuIpcCloseMemHandle(DevicePointer memory) {
+  for (const auto& stream : all_streams()) stream->drain();
+  note(__func__);
+  const std::scoped_lock lock(state().mutex);
+  const auto found = state().pieces.find(memory);
+  if (found == state().pieces.end() || found->second.kind != Kind::kOpened) return kInvalidValue;
+  if (--found->second.users > 0) return kSuccess;
+  ::munmap(reinterpret_cast<void*>(memory), pages(found->second.bytes));
+  state().pieces.erase(found);
+  std::erase_if(state().opened, [&](const auto& one) { return one.second == memory; });
+  return kSuccess;
+}
+
+/// Of memory that nobody has asked for, all is 0, as of the real one.
+FAKE_EXPORT int cuPointerGetAttributes(unsigned count, const int* attributes, void** values,
+                                       DevicePointer memory) {
+  note(__func__);
+  constexpr int kBufferId = 7;
+  constexpr int kRangeStart = 11;
+  constexpr int kRangeBytes = 12;
+  const std::scoped_lock lock(state().mutex);
+  const auto* const piece = piece_of(memory);
+  for (unsigned k = 0; k < count; ++k) {
+    unsigned long long value = 0;
+    if (attributes[k] == kBufferId) {
+      value = piece != nullptr ? piece->second.id : 0;
+    } else if (attributes[k] == kRangeStart) {
+      value = piece != nullptr ? piece->first : 0;
+    } else if (attributes[k] == kRangeBytes) {
+      value = piece != nullptr ? piece->second.bytes : 0;
+    } else {
+      return kInvalidValue;
+    }
+    std::memcpy(values[k], &value, sizeof(value));
+  }
+  return kSuccess;
 }

@@ -99,6 +99,13 @@ void make_or_record(const Stream& stream, Work call) {
 
 }  // namespace fake_gpu
 
+std::vector<std::shared_ptr<fake_gpu::Stream>> fake_gpu::all_streams() {
+  const std::scoped_lock lock(known().mutex);
+  std::vector<std::shared_ptr<Stream>> all;
+  for (const auto& [handle, stream] : known().streams) all.push_back(stream);
+  return all;
+}
+
 using namespace fake_gpu;
 
 /// Blocks the stream, behind the work that it has, until fake_cuda_release.
@@ -106,6 +113,14 @@ FAKE_EXPORT int fake_cuda_hold(void* handle) {
   std::shared_ptr<Stream> stream;
   if (const int error = find(handle, stream); error != kSuccess) return error;
   stream->shut_gate();
+  return kSuccess;
+}
+
+/// The next kernel that the stream is given does not end until fake_cuda_release.
+FAKE_EXPORT int fake_cuda_hold_kernel(void* handle) {
+  std::shared_ptr<Stream> stream;
+  if (const int error = find(handle, stream); error != kSuccess) return error;
+  stream->holds_kernel = true;
   return kSuccess;
 }
 

@@ -67,6 +67,9 @@ class Stream {
   /// Opens the oldest gate that is shut; false when there is none.
   [[nodiscard]] bool open_gate();
 
+  /// The next kernel on it does not come to its end before a gate is opened.
+  std::atomic<bool> holds_kernel{false};
+
   /// The capture that this stream takes part in, and the last that began and ended in it. The
   /// driver's mutex guards them.
   std::shared_ptr<Capture> capture;

@@ -37,6 +37,8 @@ def test_the_pretended_gpu_itself() -> None:
 
 #: Every rank takes its GPU for that of the others.
 SHARED = {"FAKE_GPU_SHARED": "1"}
+#: And has no other one.
+ONE_GPU = {**SHARED, "FAKE_GPU_COUNT": "1"}
 
 
 @pytest.mark.parametrize(("module", "hosts"), SHAPES, ids=str)
@@ -44,10 +46,18 @@ def test_cases(module: str, hosts: list[int], run_ranks: RunRanks, seed: int, se
     run_ranks(hosts, "common:run", module, str(seed), "fakegpu", settings={**settings, "SMDDP_GPU_COLLECTIVES": "host"})
 
 
-@pytest.mark.parametrize("module", ["collectives", "coalesced", "numbers", "functional"])
+@pytest.mark.parametrize("module", ["collectives", "coalesced", "numbers", "functional", "large"])
 def test_cases_by_kernels(module: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
     """Ranks that share a GPU, which NCCL refuses: kernels are what is taken then, and not asked for."""
     run_ranks([3], "common:run", module, str(seed), "fakegpu", settings={**settings, **SHARED})
+
+
+@pytest.mark.parametrize("opens", ["on", "off", "some"])
+def test_tensors_that_ranks_open(opens: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    """Or keep to themselves, each as it likes."""
+    case = ["open_tensors:one_rank_keeps_its_own"] if opens == "some" else ["common:run", "open_tensors"]
+    own = {"SMDDP_GPU_OPEN_TENSORS": "off"} if opens == "off" else {}
+    run_ranks([3], *case, str(seed), "fakegpu", settings={**settings, **SHARED, **own})
 
 
 @pytest.mark.parametrize(
@@ -74,10 +84,11 @@ def test_ends(case: str, collectives: str, run_ranks: RunRanks, seed: int, setti
     run_ranks([2], f"streams:{case}", str(seed), "fakegpu", settings={**settings, "SMDDP_GPU_COLLECTIVES": collectives})
 
 
-@pytest.mark.parametrize("sharing", [{}, SHARED], ids=["nccl", "ipc"])
-def test_hosts_in_levels(sharing: dict[str, str], run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
-    """NCCL inside two hosts, or kernels where ranks share a GPU, and host memory between them."""
-    env = {**settings, **sharing, "SMDDP_GPU_COLLECTIVES": "hierarchical"}
+@pytest.mark.parametrize("inside", ["nccl", "ipc"])
+def test_hosts_in_levels(inside: str, run_ranks: RunRanks, seed: int, settings: dict[str, str]) -> None:
+    """NCCL inside two hosts, or kernels where all ranks share a GPU, and host memory between them."""
+    sharing = ONE_GPU if inside == "ipc" else {}
+    env = {**settings, **sharing, "SMDDP_GPU_COLLECTIVES": "hierarchical", "EXPECTED_WAY": f"{inside}+host"}
     run_ranks([2, 2], "common:run", "devices", str(seed), "fakegpu", settings=env)
 
 
@@ -103,10 +114,17 @@ def test_device_from_the_start(collectives: str, run_ranks: RunRanks, seed: int,
 
 
 @pytest.mark.parametrize(
-    ("collectives", "hosts"), [("nccl", [3]), ("ipc", [3]), ("host", [3]), ("hierarchical", [2, 2])]
+    ("collectives", "hosts", "sharing"),
+    [
+        *[(collectives, [3], {}) for collectives in ("nccl", "ipc", "host")],
+        *[("hierarchical", [2, 2], sharing) for sharing in ({}, ONE_GPU)],
+    ],
+    ids=["nccl", "ipc", "host", "nccl+host", "ipc+host"],
 )
-def test_a_rank_dies_with_work_queued(collectives: str, hosts: list[int], settings: dict[str, str]) -> None:
-    env = {**settings, "SMDDP_GPU_COLLECTIVES": collectives}
+def test_a_rank_dies_with_work_queued(
+    collectives: str, hosts: list[int], sharing: dict[str, str], settings: dict[str, str]
+) -> None:
+    env = {**settings, **sharing, "SMDDP_GPU_COLLECTIVES": collectives}
     places = hosts if len(hosts) > 1 else ()
     case = "integration.torch.cases.devices:dies_with_work_queued"
     with World(sum(hosts), case, "fakegpu", env=env, hosts=places) as world:

@@ -46,6 +46,8 @@ bool bind(void* library, DriverTable& table) {
          find_symbol(library, "cuMemHostGetDevicePointer_v2", table.mem_host_get_address) &&
          find_symbol(library, "cuIpcGetMemHandle", table.ipc_get_handle) &&
          find_symbol(library, "cuIpcOpenMemHandle_v2", table.ipc_open_handle) &&
+         find_symbol(library, "cuIpcCloseMemHandle", table.ipc_close_handle) &&
+         find_symbol(library, "cuPointerGetAttributes", table.pointer_get_attributes) &&
          find_symbol(library, "cuModuleLoadData", table.module_load) &&
          find_symbol(library, "cuModuleGetFunction", table.module_get_function) &&
          find_symbol(library, "cuLaunchKernel", table.launch_kernel) &&

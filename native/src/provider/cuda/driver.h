@@ -28,15 +28,21 @@ struct IpcHandle {
 /// A step of cuStreamBatchMemOp on a word of memory.
 struct WordStep {
   static constexpr unsigned kWait = 1;  ///< until the word has come to `value`, counting cyclically
-  static constexpr unsigned kWrite = 2;  ///< after what the stream was given before
+  static constexpr unsigned kWrite = 2;      ///< after what the stream was given before
+  static constexpr unsigned kWriteLong = 5;  ///< the same with 64 bits
 
   unsigned kind = kWait;
   Address word = 0;
-  std::uint64_t value = 0;  ///< of 32 bits
+  std::uint64_t value = 0;  ///< of 32 bits, but for kWriteLong
   unsigned flags = 0;
   std::uint64_t reserved[2] = {};
 };
 static_assert(sizeof(WordStep) == 48, "as the driver has it");
+
+// What cuPointerGetAttributes tells of memory.
+inline constexpr int kBufferId = 7;     ///< 64 bits; never given to other memory of the process
+inline constexpr int kRangeStart = 11;  ///< where the allocation begins
+inline constexpr int kRangeBytes = 12;
 
 /// Functions of the CUDA driver, as libcuda.so.1 has them (docs.nvidia.com/cuda: driver API), or as
 /// a test makes them. They return 0 when all went well.
@@ -69,6 +75,9 @@ struct DriverTable {
   int (*mem_host_get_address)(Address* address, void* memory, unsigned flags) = nullptr;
   int (*ipc_get_handle)(IpcHandle* handle, Address memory) = nullptr;
   int (*ipc_open_handle)(void** memory, IpcHandle handle, unsigned flags) = nullptr;  ///< as above
+  int (*ipc_close_handle)(Address memory) = nullptr;
+  int (*pointer_get_attributes)(unsigned count, const int* attributes, void** values,
+                                Address memory) = nullptr;
 
   int (*module_load)(Module* module, const void* image) = nullptr;
   int (*module_get_function)(Function* function, Module module, const char* name) = nullptr;

@@ -20,6 +20,13 @@ struct Identity {
   int capability = 0;              ///< 9 for sm_90
 };
 
+/// Memory of a GPU that was asked for as one.
+struct Allocation {
+  std::uint64_t id = 0;  ///< no other one of the process has or had it; 0: the driver knows none
+  const std::byte* start = nullptr;
+  std::size_t bytes = 0;
+};
+
 /// One GPU as this process uses it: in the context that torch and NCCL use too. Any thread may call
 /// any function, and none waits for the GPU. A failure of the GPU is that of every call from then
 /// on.
@@ -86,9 +93,13 @@ class Gpu {
   Result<std::byte*> allocate(std::size_t bytes) const;
   void free(std::byte* memory) const noexcept;
   Result<IpcHandle> share(const std::byte* memory) const;
-  /// Memory of another process, perhaps on another GPU; for good. Not of this process: the driver
-  /// refuses that.
+  /// Memory of another process, perhaps on another GPU. Not of this process: the driver refuses
+  /// that.
   Result<std::byte*> open_shared(const IpcHandle& handle) const;
+  /// May wait for what the GPU does.
+  void close_shared(std::byte* memory) const noexcept;
+  /// That of which `memory` is a part.
+  Result<Allocation> allocation_of(const void* memory) const;
 
   /// For good.
   Result<Module> load_module(const void* image) const;

@@ -88,6 +88,23 @@ Result<std::byte*> Gpu::open_shared(const IpcHandle& handle) const {
   return static_cast<std::byte*>(memory);
 }
 
+void Gpu::close_shared(std::byte* memory) const noexcept {
+  const Current current{*this};
+  const BesideCapture beside{*this};
+  driver_.ipc_close_handle(address_of(memory));
+}
+
+Result<Allocation> Gpu::allocation_of(const void* memory) const {
+  const Current current{*this};
+  Allocation found;
+  const int attributes[] = {kBufferId, kRangeStart, kRangeBytes};
+  void* values[] = {&found.id, static_cast<void*>(&found.start), &found.bytes};
+  SMDDP_RETURN_IF_ERROR(check(
+      driver_.pointer_get_attributes(3, attributes, values, reinterpret_cast<Address>(memory)),
+      "cuPointerGetAttributes"));
+  return found;
+}
+
 Result<Module> Gpu::load_module(const void* image) const {
   const Current current{*this};
   const BesideCapture beside{*this};

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstdint>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -13,19 +12,9 @@
 namespace smddp::cuda {
 namespace {
 
-constexpr std::size_t kAlignment = 16;
+constexpr int kCopyBytes = 4;                // of a thread, at least
 constexpr unsigned kThreads = 512;           // of a block
 constexpr unsigned kBlocksPerProcessor = 2;  // enough loads on their way to keep the memory busy
-
-bool is_aligned(const void* memory) {
-  return reinterpret_cast<std::uintptr_t>(memory) % kAlignment == 0;
-}
-
-bool is_aligned(const ReduceArguments& call) {
-  const auto aligned = [](const void* memory) { return is_aligned(memory); };
-  return std::all_of(call.in, call.in + call.sources, aligned) &&
-         std::all_of(call.out, call.out + call.targets, aligned);
-}
 
 /// For bool "or" and "and" are what sums and products are.
 ReduceOp op_on_bool(ReduceOp op) {
@@ -72,6 +61,9 @@ Result<std::unique_ptr<Kernels>> Kernels::load(const std::shared_ptr<const Gpu>&
     if (!kernel.ok()) return kernel.status();
     kernels->reduce_[static_cast<std::size_t>(number)] = kernel.value();
   }
+  const Result<Function> copy = gpu->load_function(module.value(), "copy_bytes");
+  if (!copy.ok()) return copy.status();
+  kernels->copy_ = copy.value();
   return kernels;
 }
 
@@ -96,14 +88,19 @@ bool Kernels::can_reduce(DType dtype, ReduceOp op) noexcept {
 }
 
 Status Kernels::reduce(DType dtype, ReduceArguments call, Stream stream) const {
-  if (call.count == 0 || call.targets == 0) return {};
-  call.aligned = is_aligned(call);
   if (dtype == DType::kBool) call.op = op_on_bool(call.op);
-  const std::size_t per_thread =
-      call.aligned ? static_cast<std::size_t>(lanes_of(size_of(dtype), is_floating(dtype))) : 1;
-  const std::size_t needed = call.count / (per_thread * kThreads) + 1;
+  return launch(reduce_.at(static_cast<std::size_t>(dtype)),
+                lanes_of(size_of(dtype), is_floating(dtype)), call, stream);
+}
+
+Status Kernels::copy(ReduceArguments call, Stream stream) const {
+  return launch(copy_, kCopyBytes, call, stream);
+}
+
+Status Kernels::launch(Function kernel, int lanes, ReduceArguments& call, Stream stream) const {
+  if (call.count == 0 || call.targets == 0) return {};
+  const std::size_t needed = call.count / (static_cast<std::size_t>(lanes) * kThreads) + 1;
   const std::size_t most = kBlocksPerProcessor * static_cast<std::size_t>(gpu_->processors());
-  const Function kernel = reduce_.at(static_cast<std::size_t>(dtype));
   return gpu_->launch(kernel, static_cast<unsigned>(std::min(needed, most)), kThreads, &call,
                       stream);
 }

@@ -28,15 +28,21 @@ class Kernels {
 
   /// Whether there is a kernel for it.
   static bool can_reduce(DType dtype, ReduceOp op) noexcept;
-  /// What ReduceArguments says, after what the stream was given before; `aligned` is set here.
+  /// What ReduceArguments says, after what the stream was given before.
   Status reduce(DType dtype, ReduceArguments call, Stream stream) const;
+  /// The same of bytes from one source.
+  Status copy(ReduceArguments call, Stream stream) const;
 
  private:
   explicit Kernels(std::shared_ptr<const Gpu> gpu) : gpu_(std::move(gpu)) {}
   static Result<std::unique_ptr<Kernels>> load(const std::shared_ptr<const Gpu>& gpu,
                                                const KernelImage& image);
 
+  /// `lanes`: elements that a thread takes at once.
+  Status launch(Function kernel, int lanes, ReduceArguments& call, Stream stream) const;
+
   const std::shared_ptr<const Gpu> gpu_;
+  Function copy_ = nullptr;
   std::array<Function, kDTypeCount> reduce_{};  ///< null where there is none
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from integration.torch.cases.common import Peers, assert_bits, join
 from integration.torch.cases.hooks import keep_busy
 from torch.nn.parallel import DistributedDataParallel
 
+import smddp.torch
 from smddp.torch.ddp import DistributedDataParallel as OlderDistributedDataParallel
 
 COUNT = 1000
@@ -42,6 +44,12 @@ def both_devices_in_one_group(peers: Peers) -> None:
         expected = peers.reduced("int32", "sum", 100 + number)
         assert_bits(here, expected)
         assert_bits(there, expected)
+
+
+def goes_the_way_that_is_tested(peers: Peers) -> None:
+    dist.all_reduce(whole(peers, 1.0))
+    way = smddp.torch.transport_name(device="cuda")
+    assert way == os.environ.get("EXPECTED_WAY", way)
 
 
 def messages(peers: Peers) -> None:
