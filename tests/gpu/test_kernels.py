@@ -36,7 +36,10 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-TESTS = (str(DEV / "tests" / "device" / "test_device"), "-tc=kernels write*,8-bit floats*")
+TESTS = (
+    str(DEV / "tests" / "device" / "test_device"),
+    "-tc=kernels write*,8-bit floats*,what lines tell*,copies have*",
+)
 
 
 def test_bits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import signal
 import sys
 from pathlib import Path
@@ -33,6 +34,22 @@ def test_the_pretended_gpu_itself() -> None:
     """It computes, copies and trains as the CPU does, and its streams keep their order."""
     fake_libraries()
     run_job([sys.executable, "-m", "support.fake_gpu.smoke"], cwd=REPOSITORY / "tests", timeout=100).check()
+
+
+def test_what_is_asked_of_drivers() -> None:
+    """Of the pretended one, so that the questions are known to be right before a GPU is at hand."""
+    env = {"LD_LIBRARY_PATH": str(fake_libraries()), "FAKE_GPU_COUNT": "1", **SHARED}
+    done = run_job(
+        [sys.executable, "-m", "support.driver_facts"], cwd=REPOSITORY / "tests", env=env, timeout=60
+    ).check()
+    assert json.loads(done.stdout) == {
+        "64-bit words": True,
+        "opening": {"waits for streams": False, "blocks other threads": False},
+        "opened twice is the same": True,
+        "ids differ": True,
+        "closing": {"waits for streams": True, "blocks other threads": False},
+        "closing what was freed": 0,
+    }
 
 
 #: Every rank takes its GPU for that of the others.
