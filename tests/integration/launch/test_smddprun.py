@@ -80,6 +80,9 @@ def test_a_parent_that_made_itself_a_world_of_one_is_no_rank(
 ) -> None:
     alone: dict[str, str] = {}
     fill_rank_environment(alone)
+    # Now one that no job can get by itself.
+    alone["SMDDP_ALONE"] = alone["SMDDP_ALONE"].replace(f"MASTER_PORT={alone['MASTER_PORT']}", "MASTER_PORT=1")
+    alone["MASTER_PORT"] = "1"
     if face == "outside":
         done = launcher.outside("-np", "2", *report, **alone)
     elif face == "inside":
@@ -93,7 +96,7 @@ def test_a_parent_that_made_itself_a_world_of_one_is_no_rank(
     assert column(ranks, "LOCAL_WORLD_SIZE") == ["2", "2"]
     assert column(ranks, "SMDDP_ALONE") == [None, None]
     (port,) = set(column(ranks, "MASTER_PORT"))
-    assert port != alone["MASTER_PORT"]
+    assert port != "1"
 
 
 def test_values_already_set_stay(launcher: Launcher, report: tuple[str, ...]) -> None:
