@@ -165,8 +165,7 @@ Work DeviceGroupImpl::submit_captured(Request request, cuda::Stream stream) {
   if (!can_be_captured || !stays_on_gpu(request)) return refuse_capture(request);
   const std::lock_guard lock{order_};
   if (member_ != nullptr) {
-    static const StreamsWait& for_good = *new StreamsWait;  // nobody knows when graphs run
-    static_cast<void>(for_good);
+    StreamsWait::for_good();  // nobody knows when graphs run
     member_->set_captured();
   }
   // While NCCL makes connections, so that the dead are noticed.

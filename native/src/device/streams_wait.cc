@@ -19,7 +19,9 @@ State& state() {
 
 }  // namespace
 
-StreamsWait::StreamsWait() {
+StreamsWait::StreamsWait() { for_good(); }
+
+void StreamsWait::for_good() {
   const std::shared_lock lock{state().mutex};
   ++state().waiting;
 }

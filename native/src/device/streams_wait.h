@@ -13,6 +13,8 @@ class StreamsWait {
   /// Waits for a call of `when_no_stream_waits`.
   StreamsWait();
   ~StreamsWait();
+  /// As one that lives as long as the process.
+  static void for_good();
   StreamsWait(const StreamsWait&) = delete;
   StreamsWait& operator=(const StreamsWait&) = delete;
 };
