@@ -66,7 +66,7 @@ SETTINGS: tuple[Setting, ...] = (
         parse=parse_port,
         range="1..65535",
         help="TCP port of the store that rank 0 serves when no framework brings one. Default: "
-        "SMDATAPARALLEL_SERVER_PORT, else MASTER_PORT + 1.",
+        "SMDATAPARALLEL_SERVER_PORT, else MASTER_PORT + 1; ranks known to share one host need none.",
     ),
     Setting(
         name="SMDDP_LISTEN_ADDRESS",

@@ -127,7 +127,19 @@ def _place(identity: Identity, settings: Settings) -> _core.JobPlace:
     if not place.job_id and place.local_size == place.size:
         place.job_id = local_launcher_name() or ""
     place.job_secret = settings.job_secret
+    if identity.local_known and place.local_size == place.size and place.master_addr and not settings.store_port:
+        _meet_by_name(place)
     return place
+
+
+def _meet_by_name(place: _core.JobPlace) -> None:
+    """Let ranks of one host meet at a name that only processes of this host can take.
+
+    The port after MASTER_PORT may be any program's by the time rank 0 takes it: torchrun picks its own at random
+    among those that outgoing connections get.
+    """
+    place.job_id = f"{place.job_id}:{place.port}"
+    place.master_addr = ""
 
 
 def _store_port(settings: Settings, env: Mapping[str, str]) -> int:

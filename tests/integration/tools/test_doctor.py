@@ -223,6 +223,8 @@ def test_port_that_somebody_holds() -> None:
         check(found, "error", "port-in-use", f"port {port} (MASTER_PORT) is in use, by process {os.getpid()} (", "end")
         found = run_doctor(env(MASTER_PORT=str(port - 1)))
         check(found, "error", "port-in-use", f"port {port} (MASTER_PORT + 1) is in use", "another MASTER_PORT")
+        found = run_doctor(env(MASTER_PORT=str(port - 1), RANK="0", WORLD_SIZE="1", LOCAL_WORLD_SIZE="1"))
+        assert "port-in-use" not in {each["check"] for each in found.findings}  # one host needs no second port
 
 
 def test_file_that_a_dead_program_has_left() -> None:

@@ -92,8 +92,10 @@ def _providers() -> tuple[str, ...] | None:
 
 
 def _held_ports(env: Mapping[str, str]) -> dict[str, str]:
-    """The ports of rank 0 (torch's store, and smddp's own) on which somebody listens already."""
+    """The ports of rank 0 on which somebody listens already: of torch's store, and of smddp's own on several hosts."""
     text = env.get("MASTER_PORT", "")
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65534):
         return {}
-    return {str(port): holder_of(port) for port in (int(text), int(text) + 1) if not is_free(port)}
+    on_one_host = env.get("WORLD_SIZE") is not None and env.get("WORLD_SIZE") == env.get("LOCAL_WORLD_SIZE")
+    ports = (int(text),) if on_one_host else (int(text), int(text) + 1)
+    return {str(port): holder_of(port) for port in ports if not is_free(port)}
