@@ -257,6 +257,7 @@ class Settings:
     gpu_kernels: str = ""
     gpu_staging_bytes: int = 64 * 1024**2
     gpu_open_tensors: str = "on"
+    tensorflow_gpu: str = "auto"
     nccl_library: str = ""
     nccl_min_ctas: int = 0
     nccl_max_ctas: int = 0

@@ -53,6 +53,15 @@ GPU_SETTINGS: tuple[Setting, ...] = (
         "collectives more.",
     ),
     Setting(
+        name="SMDDP_TENSORFLOW_GPU",
+        field="tensorflow_gpu",
+        default="auto",
+        parse=choice_of("auto", "on", "off"),
+        range="auto, on, off",
+        help="Whether smddp's TensorFlow ops work on the GPU's memory. auto: where TensorFlow was built with CUDA. on: "
+        "whatever its device GPU is. off: TensorFlow copies their tensors to host memory, and back.",
+    ),
+    Setting(
         name="SMDDP_NCCL_LIBRARY",
         field="nccl_library",
         default="",

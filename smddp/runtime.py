@@ -23,6 +23,7 @@ from smddp.parting import parting_words
 __all__ = [
     "acquire",
     "get_communicator",
+    "gpu_transport",
     "init",
     "is_initialized",
     "keyed_group",
@@ -43,6 +44,10 @@ def acquire(settings: Settings) -> _core.Runtime:
 
 
 def _leave_all() -> None:
+    gpus = _world.keyed_gpus
+    if gpus is not None:
+        # Not only a group of ranks: others may be at this one's GPU.
+        gpus.leave(_grace(), parting_words())
     _core.leave_all(parting_words())
 
 
@@ -54,6 +59,7 @@ class _World:
         self.communicator: Communicator | None = None
         self.native: _core.Communicator | None = None
         self.keyed: _core.KeyedCommunicator | None = None
+        self.keyed_gpus: _core.KeyedDeviceGroup | None = None
         self.config: _core.Config | None = None
         self.runtime: _core.Runtime | None = None
         # Lasts as long as the process: after a shutdown some ranks may meet again there before others have left.
@@ -192,12 +198,26 @@ def keyed_group() -> _core.KeyedCommunicator:
             runtime, config = _world.runtime, _world.config
             assert runtime is not None
             assert config is not None
-            name = f"keyed {_world.lives}"
+            name, store = f"keyed {_world.lives}", _world.store
             _world.keyed = _core.KeyedCommunicator.create(
-                runtime, communicator.rank, communicator.size, name, _world.store, config
+                runtime, communicator.rank, communicator.size, name, store, config
             )
             _core.KeyedCommunicator.set_of_process(_world.keyed)
+            # Does nothing, and needs nothing of CUDA, before tensors of a GPU come.
+            _world.keyed_gpus = _core.KeyedDeviceGroup(runtime, f"{name} gpus", store, config, _world.keyed)
+            _core.KeyedDeviceGroup.set_of_process(_world.keyed_gpus)
         return _world.keyed
+
+
+def gpu_transport() -> str:
+    """How tensors of GPUs reach the other ranks in graph ops; "unconnected" before their first collective.
+
+    Raises:
+        SMDDPStateError: not initialised.
+    """
+    keyed_group()
+    gpus = _world.keyed_gpus
+    return "unconnected" if gpus is None else gpus.transport()
 
 
 def measuring_group(name: str, *, algorithm: str) -> Communicator:
@@ -234,7 +254,11 @@ def shutdown() -> None:
     with _world.lock:
         native, _world.native = _world.native, None
         keyed, _world.keyed = _world.keyed, None
+        gpus, _world.keyed_gpus = _world.keyed_gpus, None
         _world.communicator = _world.runtime = None
+        if gpus is not None:
+            _core.KeyedDeviceGroup.set_of_process(None)
+            gpus.leave(_grace(), why)
         if keyed is not None:
             _core.KeyedCommunicator.set_of_process(None)
             keyed.leave(_grace(), why)

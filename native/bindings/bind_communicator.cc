@@ -9,6 +9,7 @@
 #include <pybind11/stl.h>
 
 #include "smddp/keyed_communicator.h"
+#include "smddp/keyed_device_group.h"
 #include "smddp/runtime.h"
 
 #include "bind.h"
@@ -52,6 +53,13 @@ std::shared_ptr<KeyedCommunicator> create_keyed(Runtime& runtime, Rank rank, int
                                                 const Config& config) {
   CommunicatorOptions options{rank, world, std::move(name), std::move(store)};
   return value_or_raise(KeyedCommunicator::create(runtime, std::move(options), config));
+}
+
+std::shared_ptr<KeyedDeviceGroup> make_keyed_device_group(
+    const Runtime& runtime, std::string name, std::shared_ptr<Store> store, const Config& config,
+    std::shared_ptr<KeyedCommunicator> order) {
+  CommunicatorOptions options{order->rank(), order->world(), std::move(name), std::move(store)};
+  return std::make_shared<KeyedDeviceGroup>(runtime, std::move(options), config, std::move(order));
 }
 
 // Ctrl-C works while this rank waits for the others.
@@ -152,6 +160,15 @@ void bind_communicator(py::module_& module) {
       .def_property_readonly("world", &KeyedCommunicator::world)
       .def("join", &join)
       .def("leave", &KeyedCommunicator::leave, py::arg("grace"), py::arg("why") = "",
+           py::call_guard<py::gil_scoped_release>());
+  py::class_<KeyedDeviceGroup, std::shared_ptr<KeyedDeviceGroup>>(module, "KeyedDeviceGroup",
+                                                                  kUnlocked)
+      .def(py::init(&make_keyed_device_group), py::arg("runtime"), py::arg("name"),
+           py::arg("store"), py::arg("config"), py::arg("order"))
+      .def_static("set_of_process", &KeyedDeviceGroup::set_of_process, py::arg("group").none(true),
+                  py::call_guard<py::gil_scoped_release>())
+      .def("transport", &KeyedDeviceGroup::transport, py::call_guard<py::gil_scoped_release>())
+      .def("leave", &KeyedDeviceGroup::leave, py::arg("grace"), py::arg("why") = "",
            py::call_guard<py::gil_scoped_release>());
   module.def("leave_all", &Runtime::leave_all, py::arg("why") = "",
              py::call_guard<py::gil_scoped_release>());

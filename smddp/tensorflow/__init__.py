@@ -45,6 +45,7 @@ from smddp.tensorflow.world import (
     rank,
     shutdown,
     size,
+    transport_name,
 )
 
 __all__ = [
@@ -77,4 +78,5 @@ __all__ = [
     "reducescatter",
     "shutdown",
     "size",
+    "transport_name",
 ]

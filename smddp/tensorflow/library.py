@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,23 @@ from tensorflow.python.framework import auto_control_deps, op_def_registry
 
 from smddp import _core
 
-__all__ = ["OPS"]
+__all__ = ["OPS", "register_gpu_kernels"]
 
 _BUILD_HINT = "build smddp in an environment that has the TensorFlow to use (pip install --no-build-isolation smddp)"
 
 
-def _load() -> Any:
+def _path() -> str:
     found = sorted(Path(_core.__file__).parent.glob("_tf*.so"))
     if not found:
         msg = f"smddp was built without TensorFlow; {_BUILD_HINT}"
         raise ImportError(msg)
+    return str(found[0])
+
+
+def _load() -> Any:
+    path = _path()
     try:
-        library = tf.load_op_library(str(found[0]))
+        library = tf.load_op_library(path)
     except tf.errors.OpError as error:
         # A symbol that this TensorFlow lacks: nothing was registered.
         msg = f"smddp's ops were built for another TensorFlow than {tf.__version__}; {_BUILD_HINT} ({error.message})"
@@ -31,6 +38,12 @@ def _load() -> Any:
         msg = f"smddp's ops were built for TensorFlow {built_for}, this is {tf.__version__}; {_BUILD_HINT}"
         raise ImportError(msg)
     return library
+
+
+@functools.cache
+def register_gpu_kernels() -> None:
+    """Let the ops work on the memory of TensorFlow's GPU, which has to be CUDA's. For good."""
+    ctypes.CDLL(_path()).smddp_register_gpu_kernels()
 
 
 def _built_for() -> str:

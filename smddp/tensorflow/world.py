@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from smddp import runtime
 from smddp.collectives import Communicator
-from smddp.errors import SMDDPStateError
+from smddp.config import read_settings
+from smddp.errors import SMDDPArgumentError, SMDDPStateError
 from smddp.tensorflow.errors import failure
+from smddp.tensorflow.library import register_gpu_kernels
 
 __all__ = [
     "get_rank",
@@ -25,6 +27,7 @@ __all__ = [
     "require_world",
     "shutdown",
     "size",
+    "transport_name",
 ]
 
 
@@ -44,9 +47,13 @@ def init() -> None:
         raise failure(SMDDPStateError, msg)
     runtime.init()
     runtime.keyed_group()
-    if rank() == 0 and tf.test.is_built_with_cuda():
+    serves_gpus, wanted = tf.test.is_built_with_cuda(), read_settings().tensorflow_gpu
+    if wanted == "on" or (wanted == "auto" and serves_gpus):
+        register_gpu_kernels()
+    elif serves_gpus and rank() == 0:
         print(
-            "smddp: WARN this TensorFlow serves GPUs: for collectives it copies their tensors to host memory, and back",
+            "smddp: WARN SMDDP_TENSORFLOW_GPU=off: TensorFlow copies the GPU's tensors to host memory for collectives, "
+            "and back",
             file=sys.stderr,
         )
 
@@ -89,6 +96,27 @@ def get_world_size() -> int:
 def get_rank() -> int:
     """As `rank`."""
     return require_world("get_rank").rank
+
+
+def transport_name(*, device: str = "cpu") -> str:
+    """How tensors of the ranks reach each other.
+
+    Args:
+        device: "cpu" or "gpu", where the tensors are.
+
+    Returns:
+        On the CPU: none (a world of one), shm, tcp, ofi, shm+tcp, shm+ofi. On GPUs: nccl, ipc for smddp's own kernels,
+        nccl+host and ipc+host where host memory is for what goes between hosts, or host+ and one of the first;
+        unconnected before their first collective.
+
+    Raises:
+        SMDDPStateError: before `init`.
+        SMDDPArgumentError: another device.
+    """
+    world = require_world("transport_name")
+    if device not in ("cpu", "gpu"):
+        raise failure(SMDDPArgumentError, f"transport_name: device must be 'cpu' or 'gpu', not {device!r}")
+    return world.transport if device == "cpu" else runtime.gpu_transport()
 
 
 def get_worker_comm() -> Any:

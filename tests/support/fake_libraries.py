@@ -16,7 +16,7 @@ __all__ = ["fake_libraries", "fake_settings"]
 def fake_libraries() -> Path:
     """The folder with support.fake_gpu's libcuda.so.1, libhidden_cuda.so, libnccl.so.2 and libfake_kernels.so.
 
-    Builds them when needed.
+    And libfake_tensorflow_device.so, where TensorFlow is installed. Builds them when needed.
     """
     code = "from support.fake_gpu.building import build; print(build())"
     tests = REPOSITORY / "tests"

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "bucket.h"
 #include "call.h"
@@ -27,6 +30,8 @@ class FusedOp : public CollectiveOp {
     operation.dtype = to_dtype(inputs[0].dtype());
     if (inputs.size() == 1) {
       run_alone(call, inputs[0], std::move(operation));
+    } else if (call->is_on_gpu()) {
+      run_fused_on_gpu(call, inputs, std::move(operation));
     } else {
       run_fused(call, inputs, std::move(operation));
     }
@@ -42,7 +47,7 @@ class FusedOp : public CollectiveOp {
     operation.in = input.data();
     operation.out = output->data();
     operation.count = elements_of(input);
-    call->submit(key(), std::move(operation), [call] { call->end(); });
+    call->submit_tensors(key(), std::move(operation), [call] { call->end(); });
   }
 
   void run_fused(const std::shared_ptr<Call>& call, const tensorflow::OpInputList& inputs,
@@ -56,6 +61,31 @@ class FusedOp : public CollectiveOp {
     bucket->fill(inputs);
     operation.in = operation.out = bucket->data();
     call->submit(key(), std::move(operation), [this, call, bucket] { finish(*call, bucket); });
+  }
+
+  /// The stream fills the bucket, and empties it.
+  void run_fused_on_gpu(const std::shared_ptr<Call>& call, const tensorflow::OpInputList& inputs,
+                        Request operation) {
+    std::int64_t bytes = 0;
+    for (const tensorflow::Tensor& input : inputs) {
+      bytes += static_cast<std::int64_t>(input.TotalBytes());
+      operation.count += elements_of(input);
+    }
+    Copies copies;
+    absl::Status status =
+        call->context().allocate_temp(tensorflow::DT_UINT8, {bytes}, &copies.bucket);
+    std::byte* place = bytes_of(copies.bucket);
+    for (int i = 0; i < inputs.size() && status.ok(); ++i) {
+      tensorflow::Tensor* output = nullptr;
+      status = call->context().allocate_output(i, inputs[i].shape(), &output);
+      if (!status.ok() || inputs[i].TotalBytes() == 0) continue;
+      copies.before.push_back({place, inputs[i].data(), inputs[i].TotalBytes()});
+      copies.behind.push_back({output->data(), place, inputs[i].TotalBytes()});
+      place += inputs[i].TotalBytes();
+    }
+    if (!status.ok()) return call->end(status);
+    operation.in = operation.out = copies.bucket.data();
+    call->submit_tensors(key(), std::move(operation), [call] { call->end(); }, std::move(copies));
   }
 
   void finish(Call& call, const std::shared_ptr<Bucket>& bucket) {

@@ -5,6 +5,8 @@
 #include <tensorflow/core/framework/op_kernel.h>
 #include <tensorflow/core/framework/shape_inference.h>
 
+#include <initializer_list>
+
 #include "fused.h"
 #include "rows.h"
 
@@ -115,5 +117,28 @@ SMDDP_REGISTER("SmddpReduceScatter", ReduceScatterOp);
 SMDDP_REGISTER("SmddpAllToAll", AllToAllOp);
 SMDDP_REGISTER("SmddpBarrier", BarrierOp);
 
+template <typename Kernel>
+void register_for_gpus(const char* op, std::initializer_list<const char*> on_host = {}) {
+  tensorflow::KernelDefBuilder kernel{op};
+  kernel.Device(tensorflow::DEVICE_GPU);
+  for (const char* argument : on_host) kernel.HostMemory(argument);
+  const tensorflow::kernel_factory::OpKernelRegistrar registrar{
+      kernel.Build(), op,
+      [](tensorflow::OpKernelConstruction* construction) -> tensorflow::OpKernel* {
+        return new Kernel(construction);
+      }};
+}
+
 }  // namespace
 }  // namespace smddp::tf_adapter
+
+/// Not done by loading: "GPU" is CUDA's in some builds of TensorFlow only, and Python knows in
+/// which.
+extern "C" __attribute__((visibility("default"))) void smddp_register_gpu_kernels() {
+  using namespace smddp::tf_adapter;
+  register_for_gpus<AllReduceOp>("SmddpAllReduce");
+  register_for_gpus<BroadcastOp>("SmddpBroadcast");
+  register_for_gpus<AllGatherOp>("SmddpAllGather");
+  register_for_gpus<ReduceScatterOp>("SmddpReduceScatter");
+  register_for_gpus<AllToAllOp>("SmddpAllToAll", {"splits", "received_splits"});
+}

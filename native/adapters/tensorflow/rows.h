@@ -102,7 +102,7 @@ class AllGatherOp final : public CollectiveOp {
     request.in = input.data();
     request.out = output->data();
     request.counts = counts_of(all);
-    call->submit(key(), std::move(request), [call] { call->end(); });
+    call->submit_tensors(key(), std::move(request), [call] { call->end(); });
   }
 };
 
@@ -140,7 +140,7 @@ class ReduceScatterOp final : public CollectiveOp {
     request.in = input.data();
     request.out = output->data();
     request.counts = counts_of(shares);
-    call->submit(key(), std::move(request), [call] { call->end(); });
+    call->submit_tensors(key(), std::move(request), [call] { call->end(); });
   }
 
   ReduceOp op_ = ReduceOp::kSum;
@@ -210,7 +210,7 @@ class AllToAllOp final : public CollectiveOp {
     request.out = output->data();
     request.counts = counts_of(*received);
     request.send_counts = counts_of(*sent);
-    call->submit(key(), std::move(request), [call] { call->end(); });
+    call->submit_tensors(key(), std::move(request), [call] { call->end(); });
   }
 };
 

@@ -29,8 +29,8 @@ class SMDDP_API DeviceGroup {
  public:
   /// `options`: of a communicator that the group makes for itself, but for the dependent.
   /// `ordinal`: of this rank's GPU, as the CUDA runtime counts. `messages`: a communicator of the
-  /// same ranks, which messages between two of them go through. kConfig: there is no driver;
-  /// kSystem: no such GPU.
+  /// same ranks, which messages between two of them go through; null where there are none. kConfig:
+  /// there is no driver; kSystem: no such GPU.
   static Result<std::unique_ptr<DeviceGroup>> create(Runtime& runtime, CommunicatorOptions options,
                                                      const Config& config, int ordinal,
                                                      std::shared_ptr<Communicator> messages);

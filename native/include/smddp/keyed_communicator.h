@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -43,8 +44,10 @@ class SMDDP_API KeyedCommunicator {
   int world() const;
 
   /// Starts a collective; `request.on_complete` tells how it ended. `request.synchronous` is not
-  /// looked at. Errors call it by `request.name`, by its key where that is empty.
-  void submit(const std::string& key, Request request);
+  /// looked at. Errors call it by `request.name`, by its key where that is empty. `on_turn` is
+  /// called before it runs, for one collective after the other in the order that all ranks have; it
+  /// may neither wait nor submit. Not called when the group fails first.
+  void submit(const std::string& key, Request request, std::function<void()> on_turn = {});
   /// Waits until every rank has called it, for ranks that have different numbers of collectives to
   /// run. Until then this rank takes part in the all_reduces, barriers and broadcasts of the others
   /// and changes none of their results: it brings zeros to sums and averages (which are divided by

@@ -56,8 +56,7 @@ DeviceGroupImpl::DeviceGroupImpl(std::shared_ptr<cuda::Gpu> gpu, CommunicatorOpt
       meeting_(gpu_, options_, config_) {}
 
 Status DeviceGroupImpl::explained(const Status& failure) const {
-  const Rank label = label_of(options_.labels, options_.rank);
-  return {failure.code(), "rank " + std::to_string(label) + ": " + failure.message()};
+  return told_by(label_of(options_.labels, options_.rank), failure);
 }
 
 /// What host memory cannot do, and GPUs can, is found wrong when the ranks have met.
@@ -236,6 +235,10 @@ Work DeviceGroupImpl::submit_staged(Request request, cuda::Stream stream) {
 }
 
 Work DeviceGroupImpl::submit_message(Request request, cuda::Stream stream) {
+  if (messages_ == nullptr) {
+    return finish_at_once(
+        request, explained({StatusCode::kInvalidArgument, "this group carries no messages"}));
+  }
   const bool is_send = request.message == MessageSide::kSend;
   const auto operation = staged(std::move(request));
   const std::lock_guard lock{order_};
@@ -300,7 +303,7 @@ void DeviceGroupImpl::leave(std::chrono::milliseconds grace, const std::string& 
   if (hierarchy_ != nullptr) hierarchy_->leave(rest());
   if (member_ == nullptr) return;
   // NCCL waits for its kernels, and one of these may stand behind a receive.
-  messages_->leave(rest(), why);
+  if (messages_ != nullptr) messages_->leave(rest(), why);
   member_->leave(deadline);
 }
 

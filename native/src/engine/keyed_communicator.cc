@@ -1,35 +1,17 @@
 #include "smddp/keyed_communicator.h"
 
-#include <mutex>
 #include <utility>
 
+#include "base/of_process.h"
 #include "engine/keyed_queue.h"
 
 namespace smddp {
-namespace {
-
-struct OfProcess {
-  std::mutex mutex;
-  std::shared_ptr<KeyedCommunicator> group;
-};
-
-// Never destroyed: threads of a framework may outlive static objects.
-OfProcess& of_this_process() {
-  static auto& held = *new OfProcess;
-  return held;
-}
-
-}  // namespace
 
 std::shared_ptr<KeyedCommunicator> KeyedCommunicator::of_process() {
-  const std::lock_guard lock{of_this_process().mutex};
-  return of_this_process().group;
+  return OfProcess<KeyedCommunicator>::get();
 }
-
 void KeyedCommunicator::set_of_process(std::shared_ptr<KeyedCommunicator> group) {
-  // The old one leaves when its last user lets go of it, and not under the lock.
-  const std::lock_guard lock{of_this_process().mutex};
-  of_this_process().group.swap(group);
+  OfProcess<KeyedCommunicator>::set(std::move(group));
 }
 
 Result<std::unique_ptr<KeyedCommunicator>> KeyedCommunicator::create(Runtime& runtime,
@@ -52,8 +34,9 @@ KeyedCommunicator::~KeyedCommunicator() { leave(leave_grace_); }
 
 Rank KeyedCommunicator::rank() const { return queue_->group().rank(); }
 int KeyedCommunicator::world() const { return queue_->group().world(); }
-void KeyedCommunicator::submit(const std::string& key, Request request) {
-  queue_->submit(key, std::move(request));
+void KeyedCommunicator::submit(const std::string& key, Request request,
+                               std::function<void()> on_turn) {
+  queue_->submit(key, std::move(request), std::move(on_turn));
 }
 std::future<Result<Rank>> KeyedCommunicator::join() {
   auto joined = std::make_shared<std::promise<Result<Rank>>>();

@@ -14,11 +14,12 @@ constexpr std::chrono::milliseconds kNever = std::chrono::milliseconds::max();
 
 }  // namespace
 
-void KeyedQueue::submit(const std::string& key, Request request) {
+void KeyedQueue::submit(const std::string& key, Request request, std::function<void()> on_turn) {
   request.synchronous = false;
   if (request.name.empty()) request.name = key;
   if (request.timeout.count() <= 0) request.timeout = timeout_;
   if (group_->world() == 1) {
+    if (on_turn) on_turn();
     static_cast<void>(group_->submit(std::move(request)));
     return;
   }
@@ -30,7 +31,7 @@ void KeyedQueue::submit(const std::string& key, Request request) {
   }
   const std::uint64_t id = id_of(key);
   if (leads()) unannounced_.push_back({id, request.name, outline_of(request)});
-  waiting_[id].push_back({std::move(request), submitted_++});
+  waiting_[id].push_back({std::move(request), std::move(on_turn), submitted_++});
   pass_on(lock);
 }
 
@@ -39,9 +40,11 @@ void KeyedQueue::submit(const std::string& key, Request request) {
 void KeyedQueue::pass_on(Lock& lock) {
   if (!passing_on_) {
     passing_on_ = true;
-    while (std::optional<Request> request = next()) {
+    while (std::optional<Next> first = next()) {
       lock.unlock();
-      static_cast<void>(group_->submit(*std::move(request)));
+      if (first->on_turn) first->on_turn();
+      static_cast<void>(group_->submit(std::move(first->request)));
+      first.reset();  // what belongs to users is not dropped under the lock
       lock.lock();
     }
     passing_on_ = false;
@@ -49,25 +52,26 @@ void KeyedQueue::pass_on(Lock& lock) {
   group_->set_waiting(!waiting_.empty() || on_joined_);
 }
 
-std::optional<Request> KeyedQueue::next() {
+std::optional<KeyedQueue::Next> KeyedQueue::next() {
   if (!announced_.empty()) return next_announced();
   const bool is_wanted = leads() ? !unannounced_.empty() : !waiting_.empty();
   if (announcing_ || !(is_wanted || on_joined_)) return std::nullopt;
   announcing_ = true;
-  return announcement();
+  return Next{announcement()};
 }
 
-std::optional<Request> KeyedQueue::next_announced() {
+std::optional<KeyedQueue::Next> KeyedQueue::next_announced() {
   const auto found = waiting_.find(announced_.front().id);
   if (found == waiting_.end()) {
     if (!on_joined_ || refusal_) return std::nullopt;  // this rank has not come to it
     return stand_in();
   }
-  Request request = std::move(found->second.front().request);
+  Waiting& waiting = found->second.front();
+  Next first{std::move(waiting.request), std::move(waiting.on_turn)};
   found->second.pop_front();
   if (found->second.empty()) waiting_.erase(found);
   announced_.pop_front();
-  return request;
+  return first;
 }
 
 Request KeyedQueue::announcement() {
@@ -136,7 +140,7 @@ void KeyedQueue::join(OnJoined on_joined) {
 }
 
 /// What this rank brings to a collective of the others; a refusal shows in `look`.
-std::optional<Request> KeyedQueue::stand_in() {
+std::optional<KeyedQueue::Next> KeyedQueue::stand_in() {
   const OrderEntry& entry = announced_.front();
   if (!can_stand_in(entry.outline, group_->rank())) {
     refusal_ = Status{StatusCode::kState,
@@ -150,7 +154,7 @@ std::optional<Request> KeyedQueue::stand_in() {
   request.timeout = timeout_;
   request.name = entry.name;
   announced_.pop_front();
-  return request;
+  return Next{std::move(request)};
 }
 
 /// The leader has joined. Returns whom to tell when it was the last one.

@@ -43,7 +43,7 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
   void adopt(std::unique_ptr<Communicator> group) { group_ = std::move(group); }
 
   Communicator& group() noexcept { return *group_; }
-  void submit(const std::string& key, Request request);
+  void submit(const std::string& key, Request request, std::function<void()> on_turn);
   /// As KeyedCommunicator::join; `on_joined` is called once.
   void join(OnJoined on_joined);
 
@@ -55,8 +55,15 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
   using Lock = std::unique_lock<std::mutex>;
   using Clock = Deadline::Clock;
 
+  /// What the group is to be given next.
+  struct Next {
+    Request request;
+    std::function<void()> on_turn{};
+  };
+
   struct Waiting {
     Request request;
+    std::function<void()> on_turn;
     std::uint64_t number = 0;  ///< in the order of submission
     Clock::time_point begun = Clock::now();
 
@@ -65,9 +72,9 @@ class KeyedQueue final : public Dependent, public std::enable_shared_from_this<K
 
   bool leads() const { return group_->rank() == leader_; }
   void pass_on(Lock& lock);
-  std::optional<Request> next();
-  std::optional<Request> next_announced();
-  std::optional<Request> stand_in();
+  std::optional<Next> next();
+  std::optional<Next> next_announced();
+  std::optional<Next> stand_in();
   Request announcement();
   OnJoined hand_over();
   void lead();

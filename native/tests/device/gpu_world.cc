@@ -134,6 +134,17 @@ long calls_of(const char* function) {
 }
 void refuse(const char* function, int times) { call("fake_cuda_refuse", function, times); }
 
+namespace {
+
+Config gpu_config(const World& world, Rank rank, const std::string& collectives) {
+  Config config = world.config(rank);
+  config.gpu_collectives = collectives;
+  config.gpu_kernels = FAKE_KERNELS;
+  return config;
+}
+
+}  // namespace
+
 GpuMember join_gpus(const World& world, Rank rank, const std::string& collectives,
                     const std::function<void(Config&)>& adjust) {
   return join_gpu(collectives == "ipc" ? 0 : rank, world, rank, collectives, adjust);
@@ -144,14 +155,21 @@ GpuMember join_gpu(int gpu, const World& world, Rank rank, const std::string& co
   driver_library();
   GpuMember member{gpu, world.join(rank, "messages"), nullptr};
   member.messages->meet();
-  Config config = world.config(rank);
-  config.gpu_collectives = collectives;
-  config.gpu_kernels = FAKE_KERNELS;
+  Config config = gpu_config(world, rank, collectives);
   if (adjust) adjust(config);
   auto group = DeviceGroup::create(world.runtime(), world.options(rank, "gpus"), config, gpu,
                                    member.messages);
   if (!group.ok()) throw std::runtime_error(group.status().message());
   member.group = std::move(group).value();
+  return member;
+}
+
+KeyedGpuMember join_gpus_keyed(const World& world, Rank rank, const std::string& collectives) {
+  driver_library();
+  KeyedGpuMember member{collectives == "ipc" ? 0 : rank, world.join_keyed(rank), nullptr};
+  member.group =
+      std::make_unique<KeyedDeviceGroup>(world.runtime(), world.options(rank, "gpus"),
+                                         gpu_config(world, rank, collectives), member.order);
   return member;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "smddp/device_group.h"
+#include "smddp/keyed_device_group.h"
 
 #include "provider/cuda/gpu.h"
 #include "support/fabric.h"
@@ -105,6 +106,15 @@ GpuMember join_gpus(const World& world, Rank rank, const std::string& collective
 /// The same on the GPU with that number.
 GpuMember join_gpu(int gpu, const World& world, Rank rank, const std::string& collectives,
                    const std::function<void(Config&)>& adjust = {});
+
+/// A rank's members of a group whose ranks submit in orders of their own.
+struct KeyedGpuMember {
+  int gpu;
+  std::shared_ptr<KeyedCommunicator> order;
+  std::unique_ptr<KeyedDeviceGroup> group;
+};
+
+KeyedGpuMember join_gpus_keyed(const World& world, Rank rank, const std::string& collectives);
 
 void expect(bool condition, const std::string& what);
 

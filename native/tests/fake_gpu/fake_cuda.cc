@@ -134,6 +134,7 @@ FAKE_EXPORT int cuMemcpyHtoDAsync_v2(DevicePointer target, const void* source, s
 FAKE_EXPORT int cuMemcpyDtoDAsync_v2(DevicePointer target, DevicePointer source, std::size_t bytes,
                                      void* stream) {
   note(__func__);
+  if (fails_for_test(__func__)) return kOutOfMemory;
   auto* const to = reinterpret_cast<void*>(target);
   const auto* const from = reinterpret_cast<const void*>(source);
   if (bytes != 0 && (!reachable(to, bytes) || !reachable(from, bytes))) return kInvalidValue;

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -40,12 +40,14 @@ def run_ranks(template: Template) -> RunRanks:
         *arguments: str,
         seconds: float = CASE_SECONDS,
         timeout: str = "30",
+        settings: Mapping[str, str] | None = None,
     ) -> list[Ended]:
         env = {
             "SMDDP_CHUNK_BYTES": CHUNK_BYTES,
             "SMDDP_TIMEOUT": timeout,
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "TF_NUM_INTRAOP_THREADS": "1",
+            **(settings or {}),
         }
         path = f"integration.tensorflow.cases.{case}"
         world = World(size, path, *arguments, starter=template, env=env, seconds=seconds)

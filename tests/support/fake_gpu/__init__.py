@@ -13,7 +13,8 @@
 `libnccl.so.2` is an NCCL that moves data between processes of this machine (its variables: fake_nccl.cc).
 `libcuda.so.1` is the driver, on host memory; the extension `_fake_gpu` is the torch device above it. Copies and fills
 of dense tensors are queued on the current stream. Everything else the CPU computes at once, after it has waited for
-the current streams.
+the current streams. `libfake_tensorflow_device.so`, where TensorFlow is installed, makes the same GPU a device of that
+(tensorflow_device.cc).
 
 Variables, read when the device is first used:
 

@@ -28,6 +28,9 @@ _HIDDEN_DRIVER = "libhidden_cuda.so"
 _NCCL = "libnccl.so.2"
 _KERNELS = "libfake_kernels.so"
 _EXTENSION = "_fake_gpu"
+#: The device of TensorFlow, where that is installed.
+_TENSORFLOW_DEVICE = "libfake_tensorflow_device.so"
+_TENSORFLOW_LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 
 _NATIVE = REPOSITORY / "native"
 _SOURCES = _NATIVE / "tests" / "fake_gpu"
@@ -88,7 +91,11 @@ def _state() -> str:
     )
     for path in [*sources, *(_NATIVE / name for name in others), Path(__file__)]:
         digest.update(path.read_bytes())
-    digest.update(f"{torch.__version__} {sysconfig.get_config_var('SOABI')} {_compiler()}".encode())
+    tensorflow = _tensorflow()
+    versions = [torch.__version__, sysconfig.get_config_var("SOABI"), _compiler()]
+    if tensorflow:
+        versions += [str(tensorflow), str((tensorflow / _TENSORFLOW_LIBRARIES[1]).stat().st_size)]
+    digest.update(" ".join(versions).encode())
     return digest.hexdigest()[:16]
 
 
@@ -108,8 +115,25 @@ def _build_in(folder: Path) -> None:
     libraries = Path(torch.__file__).parent / "lib"
     linked = [str(libraries / f"lib{name}.so") for name in ("c10", "torch_cpu", "torch", "torch_python")]
     _link(folder / f"{_EXTENSION}.so", objects[1], [*linked, f"-Wl,-rpath,{libraries}", "-ldl"])
+    _build_tensorflow_device(folder)
     for path in (path for group in objects for path in group):
         path.unlink()
+
+
+def _build_tensorflow_device(folder: Path) -> None:
+    tensorflow = _tensorflow()
+    if tensorflow is None:
+        return
+    compiled = _compile(folder, "tensorflow_device", [f"-isystem{tensorflow / 'include'}"])
+    libraries = [folder / _DRIVER, *(tensorflow / name for name in _TENSORFLOW_LIBRARIES)]
+    _link(folder / _TENSORFLOW_DEVICE, [compiled], [*map(str, libraries), f"-Wl,-rpath,$ORIGIN:{tensorflow}"])
+    compiled.unlink()
+
+
+def _tensorflow() -> Path | None:
+    """TensorFlow's folder. Importing it would take longer than all of this."""
+    spec = importlib.util.find_spec("tensorflow")
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def _includes() -> list[str]:
